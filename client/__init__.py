@@ -1,0 +1,1 @@
+"""The `fsd` command and the Python client; starts the embedded cloud; draws reports."""

@@ -1,0 +1,18 @@
+"""How an axis is divided over the ranks: one rule, used by the compiler and the machine alike."""
+
+from __future__ import annotations
+
+
+def split_bounds(size: int, parts: int) -> tuple[tuple[int, int], ...]:
+    """Half-open bounds of `parts` contiguous pieces of an axis of length `size`.
+
+    The first `size % parts` pieces are one longer (numpy.array_split's rule); a piece may be empty.
+
+    Raises:
+        ValueError: if size < 0 or parts < 1.
+    """
+    if size < 0 or parts < 1:
+        raise ValueError(f"cannot split an axis: expected size >= 0 and parts >= 1, got size={size} parts={parts}")
+    base, extra = divmod(size, parts)
+    starts = [i * base + min(i, extra) for i in range(parts + 1)]
+    return tuple(zip(starts[:-1], starts[1:], strict=True))

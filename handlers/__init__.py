@@ -1,0 +1,1 @@
+"""The AWS edge: one thin Lambda handler per function."""

@@ -1,0 +1,1 @@
+"""Which models exist: cards, their registry, one family of models per file."""
