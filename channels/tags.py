@@ -1,0 +1,25 @@
+"""What a message is about: the key that a receiver waits for. Steps of the program are >= 0, control steps are negative."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HELLO = -1  # a slot is up and says what it holds
+ASSIGN = -2  # rank 0 tells a slot its rank
+REPORT = -3  # a slot's figures at the end of the run
+ABORT = -4  # the run is over for everybody, with a reason
+
+
+@dataclass(frozen=True, order=True)
+class Tag:
+    """Names one message between two slots; used once per (source, destination) in an attempt.
+
+    step:        position in the program, or a control step (negative).
+    micro_batch: which micro-batch of a pipeline; 0 where there is one.
+    """
+
+    step: int
+    micro_batch: int = 0
+
+    def __str__(self) -> str:
+        return f"step {self.step} micro-batch {self.micro_batch}"
