@@ -1,0 +1,94 @@
+'use strict'
+// What Serverless itself does not do: build the compiler's layer before packaging, empty the bucket before removal.
+const { execFileSync } = require('node:child_process')
+const crypto = require('node:crypto')
+const fs = require('node:fs')
+const path = require('node:path')
+const requirements = require('./requirements.cjs')
+
+const LAYER = path.join('.fsd', 'build', 'compiler')
+// Test data and type stubs: two thirds of the compiler's packages.
+const UNUSED = [/(^|\/)tests?(\/|$)/, /\.pyi$/, /\/__pycache__(\/|$)/, /^onnx\/backend\/test\//, /^bin\//, /\.(cc|h|cpp|proto)$/]
+
+function unusedFiles(root, folder = '') {
+  return fs.readdirSync(path.join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const name = path.posix.join(folder, entry.name)
+    if (UNUSED.some((pattern) => pattern.test(entry.isDirectory() ? `${name}/` : name))) return [name]
+    return entry.isDirectory() ? unusedFiles(root, name) : []
+  })
+}
+
+class FsdPlugin {
+  constructor(serverless, options, { log, progress }) {
+    this.serverless = serverless
+    this.log = log
+    this.progress = progress
+    this.hooks = {
+      'before:package:initialize': () => this.buildCompilerLayer(),
+      'before:remove:remove': () => this.emptyBucket(),
+    }
+  }
+
+  async buildCompilerLayer() {
+    const root = path.join(this.serverless.serviceDir, LAYER)
+    const file = path.join(this.serverless.serviceDir, 'requirements', 'compiler.txt')
+    const { pythonBin, pipCmdExtraArgs } = await requirements()
+    const settings = JSON.stringify([fs.readFileSync(file, 'utf8'), pipCmdExtraArgs, UNUSED.map(String)])
+    const stamp = crypto.createHash('sha256').update(settings).digest('hex')
+    const stampFile = `${root}.stamp`
+    if (fs.existsSync(stampFile) && fs.readFileSync(stampFile, 'utf8') === stamp) return
+    const task = this.progress.create({ message: 'Installing the compiler layer' })
+    fs.rmSync(stampFile, { force: true })
+    fs.rmSync(root, { recursive: true, force: true })
+    const target = path.join(root, 'python')
+    const args = pipCmdExtraArgs.flatMap((arg) => arg.split(' '))
+    execFileSync(pythonBin, ['-m', 'pip', 'install', '--quiet', '--target', target, ...args, '-r', file], {
+      cwd: this.serverless.serviceDir,
+    })
+    for (const name of unusedFiles(target)) fs.rmSync(path.join(target, name), { recursive: true, force: true })
+    fs.writeFileSync(stampFile, stamp)
+    task.remove()
+  }
+
+  async bucketName() {
+    const aws = this.serverless.getProvider('aws')
+    const { StackResources: resources } = await aws.request('CloudFormation', 'describeStackResources', {
+      StackName: aws.naming.getStackName(),
+    })
+    const bucket = resources.find((resource) => resource.LogicalResourceId === 'Bucket')
+    return bucket && bucket.PhysicalResourceId
+  }
+
+  // CloudFormation refuses to delete a bucket that holds anything: versions and unfinished uploads count.
+  async emptyBucket() {
+    const Bucket = await this.bucketName()
+    if (!Bucket) return
+    const aws = this.serverless.getProvider('aws')
+    const deleted = await emptyBucket((method, params) => aws.request('S3', method, params), Bucket)
+    this.log.info(`Emptied bucket ${Bucket}: ${deleted} objects and uploads`)
+  }
+}
+
+async function emptyBucket(s3, Bucket) {
+  let deleted = 0
+  for (;;) {
+    const page = await s3('listObjectVersions', { Bucket, MaxKeys: 1000 })
+    const Objects = [...(page.Versions || []), ...(page.DeleteMarkers || [])].map(({ Key, VersionId }) => ({ Key, VersionId }))
+    if (Objects.length === 0) break
+    const answer = await s3('deleteObjects', { Bucket, Delete: { Objects, Quiet: true } })
+    if (answer.Errors && answer.Errors.length > 0) {
+      const { Key, Code, Message } = answer.Errors[0]
+      throw new Error(`cannot empty bucket ${Bucket}: ${Key}: ${Code} ${Message}`)
+    }
+    deleted += Objects.length
+  }
+  for (;;) {
+    const { Uploads = [] } = await s3('listMultipartUploads', { Bucket })
+    if (Uploads.length === 0) return deleted
+    for (const { Key, UploadId } of Uploads) await s3('abortMultipartUpload', { Bucket, Key, UploadId })
+    deleted += Uploads.length
+  }
+}
+
+module.exports = FsdPlugin
+module.exports.emptyBucket = emptyBucket

@@ -1,0 +1,98 @@
+'use strict'
+// One role per function, each with just what its code calls. "*" stands only where AWS knows no narrower resource
+// (lambda:GetAccountSettings).
+
+const bucket = (suffix = '') => ({ 'Fn::Sub': `\${Bucket.Arn}${suffix}` })
+
+function allow(actions, resources) {
+  return { Effect: 'Allow', Action: actions, Resource: resources }
+}
+
+function logs(service, name) {
+  const group = `arn:\${AWS::Partition}:logs:\${AWS::Region}:\${AWS::AccountId}:log-group:/aws/lambda/${service}-${name}`
+  return allow(['logs:CreateLogStream', 'logs:PutLogEvents'], [{ 'Fn::Sub': `${group}:*` }])
+}
+
+function list(...prefixes) {
+  return {
+    ...allow(['s3:ListBucket'], [bucket()]),
+    Condition: { StringLike: { 's3:prefix': prefixes.map((prefix) => `${prefix}*`) } },
+  }
+}
+
+const read = (...prefixes) => allow(['s3:GetObject'], prefixes.map((prefix) => bucket(`/${prefix}*`)))
+const write = (...prefixes) => allow(['s3:PutObject'], prefixes.map((prefix) => bucket(`/${prefix}*`)))
+const remove = (...prefixes) => allow(['s3:DeleteObject'], prefixes.map((prefix) => bucket(`/${prefix}*`)))
+
+function readOthers(names) {
+  const buckets = names.split(',').map((name) => name.trim()).filter(Boolean)
+  return buckets.length
+    ? [allow(['s3:GetObject'], buckets.map((name) => ({ 'Fn::Sub': `arn:\${AWS::Partition}:s3:::${name}/*` })))]
+    : []
+}
+
+function exchange(service) {
+  const named = (kind) => ({ 'Fn::Sub': `arn:\${AWS::Partition}:${kind}:\${AWS::Region}:\${AWS::AccountId}:${service}-lane-*` })
+  return [
+    // The embedded cloud asks for sns:PublishBatch, which IAM does not know: there the action is sns:Publish.
+    allow(['sns:Publish', 'sns:PublishBatch'], [named('sns')]),
+    allow(['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:SendMessage'], [named('sqs')]),
+  ]
+}
+
+function invoke(service, ...names) {
+  const arn = (name) => `arn:\${AWS::Partition}:lambda:\${AWS::Region}:\${AWS::AccountId}:function:${service}-${name}`
+  return allow(['lambda:InvokeFunction'], names.map((name) => ({ 'Fn::Sub': arn(name) })))
+}
+
+function role(service, name, statements) {
+  return {
+    Type: 'AWS::IAM::Role',
+    Properties: {
+      RoleName: { 'Fn::Sub': `${service}-${name}-\${AWS::Region}` },
+      AssumeRolePolicyDocument: {
+        Version: '2012-10-17',
+        Statement: [{ Effect: 'Allow', Principal: { Service: 'lambda.amazonaws.com' }, Action: 'sts:AssumeRole' }],
+      },
+      Policies: [
+        {
+          PolicyName: name,
+          PolicyDocument: { Version: '2012-10-17', Statement: [logs(service, name), ...statements] },
+        },
+      ],
+    },
+  }
+}
+
+module.exports = async ({ resolveVariable }) => {
+  const service = `${await resolveVariable('self:service')}-${await resolveVariable('sls:stage')}`
+  const others = readOthers(String((await resolveVariable('param:readBuckets')) || ''))
+  const roles = {
+    InferRole: role(service, 'infer', [
+      read('models/', 'bundles/', 'runs/', 'lanes/'),
+      write('runs/', 'lanes/'),
+      remove('runs/'),
+      list('runs/', 'models/'),
+      ...exchange(service),
+      invoke(service, 'worker', 'infer'),
+      allow(['lambda:GetAccountSettings'], ['*']),
+      ...others,
+    ]),
+    WorkerRole: role(service, 'worker', [
+      read('bundles/', 'runs/'),
+      write('runs/'),
+      list('runs/'),
+      ...exchange(service),
+      allow(['sns:Publish'], [{ Ref: 'FailureTopic' }]),
+    ]),
+    RegisterRole: role(service, 'register', [
+      read('models/', 'bundles/', 'uploads/'),
+      write('models/', 'bundles/'),
+      remove('bundles/'),
+      list('models/', 'bundles/', 'uploads/'),
+      ...others,
+    ]),
+    ModelsRole: role(service, 'models', [read('models/', 'bundles/'), list('models/', 'bundles/')]),
+  }
+  return { Resources: roles }
+}
