@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 
 def split_bounds(size: int, parts: int) -> tuple[tuple[int, int], ...]:
     """Half-open bounds of `parts` contiguous pieces of an axis of length `size`.
@@ -15,4 +17,4 @@ def split_bounds(size: int, parts: int) -> tuple[tuple[int, int], ...]:
         raise ValueError(f"cannot split an axis: expected size >= 0 and parts >= 1, got size={size} parts={parts}")
     base, extra = divmod(size, parts)
     starts = [i * base + min(i, extra) for i in range(parts + 1)]
-    return tuple(zip(starts[:-1], starts[1:], strict=True))
+    return tuple(pairwise(starts))
