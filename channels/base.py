@@ -1,69 +1,305 @@
-"""The channel every transport shares (public interface first; the parts follow)."""
+"""The channel every transport shares: framing, chunks, MAC, de-duplication, fencing, the inbox, the deadline.
+
+A transport fills three hooks, `_put`, `_poll` and `_dispose`, and where its messages must be acknowledged `_settle`,
+`_quiesce` and `_drain`. It carries opaque bytes; everything that makes a run's messages right is here, once.
+"""
 
 from __future__ import annotations
 
-from abc import ABC
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 
+from channels.codec import Codec
 from channels.config import ChannelConfig, ChannelHooks, ChannelStats
-from channels.tags import Tag
+from channels.errors import ChannelTimeout, CodecError, ConfigError, Fenced, FrameError, RunAborted
+from channels.frame import Frame, Header, pack_frame, parse_frame, split_message, verify_mac
+from channels.gate import Verdict, judge, same_run
+from channels.inbox import Buffer, Inbox, Pair
+from channels.snapshot import Snapshot, load_snapshot, save_snapshot
+from channels.tags import ABORT, Tag
 from channels.tensors import Tensor
-
-Pair = tuple[int, Tag]
+from channels.transport import Incoming, Key, Outgoing
 
 
 class Channel(ABC):
-    """Moves tensors and small JSON between the slots of one run; used by one thread."""
+    """Moves tensors and small JSON between the slots of one run.
+
+    Used by one thread; a transport may have threads of its own. A message is named by (source, destination, tag), and a
+    name is used once per attempt: sending it again is harmless. A `recv` that was interrupted, or repeated within
+    the same step, gives the same message.
+    """
 
     def __init__(self, config: ChannelConfig, hooks: ChannelHooks) -> None:
         self.config = config
         self.hooks = hooks
         self.stats = ChannelStats()
+        self._codec = Codec(config.max_message_bytes)
+        self._inbox = Inbox()
+        self._foreign: deque[str] = deque()
+        self._over: Fenced | RunAborted | None = None
+
+    # Sending
 
     def send(self, dst: int, tag: Tag, tensor: Tensor) -> None:
-        """Send one tensor."""
-        raise NotImplementedError
+        """Send one tensor to slot `dst`.
+
+        Raises:
+            TransportError: if the service refuses it after all retries.
+            CodecError: if the tensor cannot travel.
+            RunAborted, Fenced: if this was learned before.
+        """
+        self.send_many([(dst, tag, tensor)])
 
     def send_many(self, messages: Sequence[tuple[int, Tag, Tensor]]) -> None:
-        """Send (dst, tag, tensor) messages in as few requests as fit; an object sent to many is encoded once."""
-        raise NotImplementedError
+        """Send (dst, tag, tensor) messages in as few requests as fit. The same object sent to many is encoded once.
 
-    def recv(self, src: int, tag: Tag) -> Tensor:
-        """Wait for one tensor; arrays may be read-only."""
-        raise NotImplementedError
-
-    def recv_any(self, pairs: Sequence[Pair]) -> tuple[int, Tag, Tensor]:
-        """Wait for the first of several (src, tag) and return (src, tag, tensor)."""
-        raise NotImplementedError
+        Raises:
+            TransportError, CodecError, RunAborted, Fenced: as `send`.
+        """
+        self._raise_if_over()
+        distinct = {id(tensor): tensor for _, _, tensor in messages}
+        payloads = {key: self._codec.encode(tensor) for key, tensor in distinct.items()}
+        self._send_payloads((dst, tag, payloads[id(tensor)]) for dst, tag, tensor in messages)
 
     def send_json(self, dst: int, tag: Tag, value: object) -> None:
-        """Send a small JSON value."""
-        raise NotImplementedError
+        """Send a small JSON value to slot `dst`.
 
-    def recv_json(self, src: int, tag: Tag) -> object:
-        """Wait for one JSON value."""
-        raise NotImplementedError
-
-    def recv_json_any(self, pairs: Sequence[Pair]) -> tuple[int, Tag, object]:
-        """Wait for the first of several (src, tag) and return (src, tag, value)."""
-        raise NotImplementedError
+        Raises:
+            TransportError, CodecError, RunAborted, Fenced: as `send`.
+        """
+        self._raise_if_over()
+        self._send_payloads([(dst, tag, self._codec.encode_json(value))])
 
     def abort(self, reason: str) -> None:
-        """Tell all other slots that the run is over; their recv raises RunAborted."""
-        raise NotImplementedError
+        """Tell all other slots that the run is over: their recv raises RunAborted. Does nothing if it is already.
+
+        Raises:
+            TransportError: if the service refuses it after all retries.
+        """
+        if self._over is None:
+            payload = self._codec.encode_json({"reason": reason})
+            others = (slot for slot in range(self.config.slots) if slot != self.config.slot)
+            self._send_payloads((slot, Tag(ABORT), payload) for slot in others)
+
+    def _send_payloads(self, messages: Iterable[tuple[int, Tag, bytes]]) -> None:
+        outgoing = [out for dst, tag, payload in messages for out in self._frames(dst, tag, payload)]
+        self.stats.frames_sent += len(outgoing)
+        self.stats.bytes_sent += sum(len(out.data) for out in outgoing)
+        if outgoing:
+            self._put(outgoing)
+
+    def _frames(self, dst: int, tag: Tag, payload: bytes) -> Iterator[Outgoing]:
+        me = self.config
+        if not 0 <= dst < me.slots:
+            raise ConfigError(f"send {tag}: expected a slot in [0, {me.slots}), got {dst}")
+        header = Header(bytes.fromhex(me.run_id), me.attempt, me.epoch, tag, me.slot, dst, 0, 1, len(payload))
+        for frame in split_message(header, payload, self.max_payload):
+            yield Outgoing(Key(me.slot, dst, tag), pack_frame(frame, me.mac_key))
+
+    # Receiving
+
+    def recv(self, src: int, tag: Tag) -> Tensor:
+        """Wait for one tensor; its arrays may be read-only.
+
+        Raises:
+            ChannelTimeout: if the deadline passes first.
+            RunAborted: if a slot ended the run.
+            Fenced: if a newer holder of this lane or slot has been seen.
+            CodecError: if the message is no tensor.
+            Whatever the hooks raise; the message is then not lost.
+        """
+        return self.recv_any([(src, tag)])[2]
+
+    def recv_any(self, pairs: Sequence[Pair]) -> tuple[int, Tag, Tensor]:
+        """Wait for the first of several (src, tag) to come and return (src, tag, tensor).
+
+        Raises:
+            As `recv`.
+        """
+        (src, tag), payload = self._await(pairs)
+        return src, tag, self._codec.decode(payload)
+
+    def recv_json(self, src: int, tag: Tag) -> object:
+        """Wait for one JSON value.
+
+        Raises:
+            As `recv`.
+        """
+        return self.recv_json_any([(src, tag)])[2]
+
+    def recv_json_any(self, pairs: Sequence[Pair]) -> tuple[int, Tag, object]:
+        """Wait for the first of several (src, tag) to come and return (src, tag, value).
+
+        Raises:
+            As `recv`.
+        """
+        (src, tag), payload = self._await(pairs)
+        return src, tag, self._codec.decode_json(payload)
+
+    def _await(self, pairs: Sequence[Pair]) -> tuple[Pair, Buffer]:
+        if not pairs:
+            raise ConfigError("recv: expected at least one (source, tag) to wait for, got none")
+        self._raise_if_over()
+        return self._inbox.take(pairs) or self._wait(pairs)
+
+    def _wait(self, pairs: Sequence[Pair]) -> tuple[Pair, Buffer]:
+        started = self.hooks.clock()
+        self.stats.waits += 1
+        try:
+            while (found := self._inbox.take(pairs)) is None:
+                self._wait_once(pairs, started)
+        finally:
+            self.stats.wait_s += self.hooks.clock() - started
+        return found
+
+    def _wait_once(self, pairs: Sequence[Pair], started: float) -> None:
+        self.hooks.check()
+        now = self.hooks.clock()
+        if now >= self.config.deadline:
+            raise ChannelTimeout(f"slot {self.config.slot}: no {_names(pairs)} within {now - started:.3f} s")
+        expected = [Key(src, self.config.slot, tag) for src, tag in pairs]
+        self._absorb(self._poll(expected, min(self.config.poll_s, self.config.deadline - now)))
+        self._raise_if_over()
+        while self._foreign:
+            self.hooks.on_foreign(self._foreign.popleft())
+
+    def _absorb(self, messages: Sequence[Incoming]) -> None:
+        """Sort everything received into the inbox before anything is raised, and acknowledge what is not another's."""
+        refused = [message for message in messages if not self._accept(message.data)]
+        self._settle([m for m in messages if m not in refused], refused)
+
+    def _accept(self, data: bytes | str) -> bool:
+        """Take in one message; False if it belongs to a newer holder, who must still get it."""
+        if isinstance(data, str):
+            self.stats.foreign += 1
+            self._foreign.append(data)
+            return True
+        try:
+            return self._accept_frame(data, parse_frame(data, self.config.max_message_bytes))
+        except FrameError:
+            self.stats.rejected += 1
+            return True
+
+    def _accept_frame(self, data: bytes, frame: Frame) -> bool:
+        known_key = same_run(frame.header, self.config)
+        if known_key:
+            verify_mac(data, self.config.mac_key)
+        if frame.header.destination != self.config.slot:
+            raise FrameError(f"frame: expected slot {self.config.slot}, got {frame.header}")
+        verdict = judge(frame.header, self.config)
+        if verdict is Verdict.NEWER:
+            return self._fence(frame.header, known_key)
+        if verdict is Verdict.STALE:
+            self.stats.stale += 1
+        elif not self._inbox.add(frame):
+            self.stats.duplicates += 1
+        else:
+            self._count(data, frame.header.tag)
+        return True
+
+    def _fence(self, header: Header, known_key: bool) -> bool:
+        if not known_key and not self.hooks.confirm_epoch(header.epoch):
+            raise FrameError(f"frame: nobody holds the epoch that it claims: {header}")
+        me = self.config
+        text = f"slot {me.slot}: holds epoch {me.epoch} attempt {me.attempt}, but there is "
+        self._over = Fenced(f"{text}epoch {header.epoch} attempt {header.attempt} of run {header.run_id.hex()}")
+        return False
+
+    def _count(self, data: bytes, tag: Tag) -> None:
+        self.stats.frames_received += 1
+        self.stats.bytes_received += len(data)
+        if tag.step == ABORT:
+            self._note_abort()
+
+    def _note_abort(self) -> None:
+        message = self._inbox.pop_step(ABORT)
+        if message is not None and self._over is None:
+            (source, _), payload = message
+            self._over = RunAborted(self._reason(payload), source)
+
+    def _reason(self, payload: Buffer) -> str:
+        try:
+            value = self._codec.decode_json(payload)
+        except CodecError as error:
+            return f"no reason given ({error})"
+        return str(value.get("reason", "no reason given")) if isinstance(value, dict) else "no reason given"
+
+    def _raise_if_over(self) -> None:
+        if self._over is not None:
+            raise self._over
+
+    # Ending, and handing over
 
     def flush(self) -> None:
-        """Wait until everything sent and acknowledged has left this process."""
-        raise NotImplementedError
+        """Wait until everything sent and acknowledged has left this process.
+
+        Raises:
+            TransportError: if the service refuses it after all retries.
+        """
+        self._drain()
 
     def close(self) -> None:
-        """Flush and free the transport."""
-        raise NotImplementedError
+        """Flush, unless fenced, and free what the transport holds. May be called twice."""
+        try:
+            if not isinstance(self._over, Fenced):
+                self._absorb(self._quiesce())
+                self._drain()
+        finally:
+            self._dispose()
 
     def save_inbox(self) -> bytes:
-        """Stop receiving and return undelivered messages and the keys seen, for another process to take over."""
-        raise NotImplementedError
+        """Stop receiving and return what has not been used yet, signed, for another process to take over this slot.
+
+        Raises:
+            Fenced, RunAborted: there is nothing to take over.
+        """
+        self._absorb(self._quiesce())
+        self._raise_if_over()
+        return save_snapshot(Snapshot(self._inbox, tuple(self._foreign)), self.config)
 
     def restore_inbox(self, data: bytes) -> None:
-        """Take over from the process whose save_inbox gave `data`."""
-        raise NotImplementedError
+        """Take over from the process whose save_inbox gave `data`: same run, attempt, epoch and slot.
+
+        Raises:
+            FrameError: if the data is not that, or not signed with this run's key.
+        """
+        snapshot = load_snapshot(data, self.config)
+        self._inbox = snapshot.inbox
+        self._foreign = deque(snapshot.foreign)
+
+    # What a transport fills
+
+    @property
+    @abstractmethod
+    def max_payload(self) -> int:
+        """Largest payload of one frame, in bytes; a larger message is cut."""
+
+    @abstractmethod
+    def _put(self, batch: Sequence[Outgoing]) -> None:
+        """Send frames; return when the service has taken them all, or raise TransportError."""
+
+    @abstractmethod
+    def _poll(self, expected: Sequence[Key], timeout_s: float) -> Sequence[Incoming]:
+        """Return what has arrived, waiting at most about `timeout_s`; it may be anything, not just `expected`."""
+
+    @abstractmethod
+    def _dispose(self) -> None:
+        """Free what is held. Called once or more; sends and deletes nothing."""
+
+    def _settle(self, accepted: Sequence[Incoming], refused: Sequence[Incoming]) -> None:
+        """Acknowledge `accepted`, some time before `_drain` returns; make `refused` available to others."""
+        del accepted, refused
+
+    def _quiesce(self) -> Sequence[Incoming]:
+        """Stop receiving and return what is still on its way into this process."""
+        return ()
+
+    def _drain(self) -> None:  # noqa: B027 - most transports have nothing in the background
+        """Wait for what happens in the background."""
+
+
+def _names(pairs: Sequence[Pair]) -> str:
+    src, tag = pairs[0]
+    more = f" (and {len(pairs) - 1} more)" if len(pairs) > 1 else ""
+    return f"{tag} from slot {src}{more}"

@@ -1,4 +1,4 @@
-"""What a message is about: the key that a receiver waits for. Steps of the program are >= 0, control steps are negative."""
+"""What a message is about, and what a receiver waits for. Program steps are >= 0, control steps negative."""
 
 from __future__ import annotations
 

@@ -1,0 +1,214 @@
+"""Tensors and JSON to payloads and back: lossless, bounded, and by view where nothing needs to be copied.
+
+A payload is a head (what it is, its shape, its size), padding to 16 bytes, and a body: the elements, little-endian in
+C order, then for a LiveTensor the samples; zstd-compressed where that pays. Decoding trusts nothing: what is declared
+is held against the limit before memory is taken, and against what really is there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channels.compression import Compressor
+from channels.dtypes import STRING, from_wire_code, wire_code
+from channels.errors import CodecError
+from channels.samples import decode_samples, encode_samples, samples_size
+from channels.strings import OBJECT_BYTES, decode_strings, encode_strings
+from channels.tensors import LiveTensor, Tensor
+
+ARRAY: Final = 1
+LIVE: Final = 2
+JSON: Final = 3
+
+MAX_JSON_BYTES = 8 << 20
+MAX_DIMENSIONS = 64  # numpy's
+ALIGNMENT = 16  # with the frame's header of 64 bytes, elements start aligned
+
+# kind, element type, compression, sample code, dimensions, body bytes before compression, samples live or not
+_FIXED = struct.Struct("<BBBBB3xQQ")
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What a payload declares.
+
+    size:  bytes of the body before compression.
+    total: samples of a LiveTensor, live or not; 0 for the others.
+    """
+
+    kind: int
+    shape: tuple[int, ...]
+    size: int
+    dtype: int = 0
+    compression: int = 0
+    samples: int = 0
+    total: int = 0
+
+
+class Codec:
+    """Encodes and decodes the payloads of one channel; not for use by two threads at once.
+
+    limit_bytes: what a decoded value may take; more is refused when encoding and when decoding.
+    """
+
+    def __init__(self, limit_bytes: int, level: int = 1) -> None:
+        self._limit = limit_bytes
+        self._compressor = Compressor(level)
+
+    def encode(self, tensor: Tensor) -> bytes:
+        """Return the payload of an array of any shape, or of a LiveTensor.
+
+        Raises:
+            CodecError: if its type does not travel, it contradicts itself, or it is above the limit.
+        """
+        return self._encode_live(tensor) if isinstance(tensor, LiveTensor) else self._encode_array(np.asarray(tensor))
+
+    def encode_json(self, value: object) -> bytes:
+        """Return the payload of a JSON value.
+
+        Raises:
+            CodecError: if it is no JSON value (NaN is none), or above MAX_JSON_BYTES.
+        """
+        try:
+            body = json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise CodecError(f"control message: expected a JSON value: {error}") from error
+        if len(body) > MAX_JSON_BYTES:
+            raise CodecError(f"control message: expected at most {MAX_JSON_BYTES} bytes of JSON, got {len(body)}")
+        return self._seal(JSON, (), [memoryview(body)])
+
+    def decode(self, payload: bytes | memoryview) -> Tensor:
+        """Return the tensor of a payload; its elements may be a read-only view of `payload`.
+
+        Raises:
+            CodecError: if the payload is no tensor, contradicts itself, or is above the limit.
+        """
+        head, body = self._open(memoryview(payload))
+        if head.kind == ARRAY:
+            return _decode_array(head, body)
+        if head.kind == LIVE:
+            return _decode_live(head, body)
+        raise CodecError(f"payload: expected a tensor, got kind {head.kind}")
+
+    def decode_json(self, payload: bytes | memoryview) -> object:
+        """Return the JSON value of a payload.
+
+        Raises:
+            CodecError: if the payload is no JSON.
+        """
+        head, body = self._open(memoryview(payload))
+        if head.kind != JSON:
+            raise CodecError(f"payload: expected JSON, got kind {head.kind}")
+        try:
+            return json.loads(bytes(body))
+        except (ValueError, RecursionError) as error:
+            raise CodecError(f"payload: expected JSON: {error}") from error
+
+    def _encode_array(self, array: NDArray[np.generic]) -> bytes:
+        dtype = wire_code(array)
+        body = memoryview(encode_strings(array)) if dtype == STRING else _element_bytes(array)
+        return self._seal(ARRAY, array.shape, [body], dtype=dtype)
+
+    def _encode_live(self, live: LiveTensor) -> bytes:
+        if live.values.ndim != 2 or live.values.shape[1:] != live.samples.shape or live.values.dtype.kind in "OU":
+            raise CodecError(
+                "live tensor: expected numbers [features, live] and samples [live], "
+                f"got {live.values.dtype} {live.values.shape} and {live.samples.shape}"
+            )
+        code, samples = encode_samples(live.samples, live.total)
+        parts = [_element_bytes(live.values), memoryview(samples)]
+        return self._seal(LIVE, live.values.shape, parts, wire_code(live.values), code, live.total)
+
+    def _seal(
+        self,
+        kind: int,
+        shape: tuple[int, ...],
+        parts: list[memoryview],
+        dtype: int = 0,
+        samples: int = 0,
+        total: int = 0,
+    ) -> bytes:
+        size = sum(len(p) for p in parts)
+        compression, stored = self._compressor.shrink([p for p in parts if len(p)])
+        head = _Head(kind, shape, size, dtype, compression, samples, total)
+        _check_bounds(head, self._limit)
+        return b"".join((_pack_head(head), *stored))
+
+    def _open(self, payload: memoryview) -> tuple[_Head, memoryview]:
+        head, start = _read_head(payload)
+        _check_bounds(head, self._limit)
+        return head, self._compressor.restore(head.compression, payload[start:], head.size)
+
+
+def _element_bytes(array: NDArray[np.generic]) -> memoryview:
+    """View an array's elements as bytes, little-endian in C order; copies only if they are not."""
+    plain = np.asarray(array, order="C", dtype=from_wire_code(wire_code(array)))
+    return plain.reshape(-1).view(np.uint8).data
+
+
+def _pack_head(head: _Head) -> bytes:
+    fixed = _FIXED.pack(head.kind, head.dtype, head.compression, head.samples, len(head.shape), head.size, head.total)
+    data = fixed + struct.pack(f"<{len(head.shape)}Q", *head.shape)
+    return data.ljust(_head_size(len(head.shape)), b"\0")
+
+
+def _head_size(dimensions: int) -> int:
+    return -(-(_FIXED.size + 8 * dimensions) // ALIGNMENT) * ALIGNMENT
+
+
+def _read_head(payload: memoryview) -> tuple[_Head, int]:
+    if len(payload) < _FIXED.size:
+        raise CodecError(f"payload: expected at least {_FIXED.size} bytes, got {len(payload)}")
+    kind, dtype, compression, samples, dimensions, size, total = _FIXED.unpack_from(payload)
+    start = _head_size(dimensions)
+    if dimensions > MAX_DIMENSIONS or len(payload) < start:
+        raise CodecError(f"payload: {dimensions} dimensions in {len(payload)} bytes")
+    shape = struct.unpack_from(f"<{dimensions}Q", payload, _FIXED.size)
+    return _Head(kind, shape, size, dtype, compression, samples, total), start
+
+
+def _check_bounds(head: _Head, limit: int) -> None:
+    """Refuse what would take more memory than the limit, before it is taken."""
+    needed = head.size
+    if head.kind == JSON:
+        limit = min(limit, MAX_JSON_BYTES)
+    elif head.kind == LIVE:
+        needed += head.total + 4 * head.shape[-1] if head.shape else 0  # a bitmap's bits unpacked, and samples
+    elif head.dtype == STRING:
+        needed += OBJECT_BYTES * math.prod(head.shape)
+    if needed > limit:
+        raise CodecError(f"payload: expected a value of at most {limit} bytes, got one of {needed}")
+
+
+def _decode_array(head: _Head, body: memoryview) -> NDArray[np.generic]:
+    if head.dtype == STRING:
+        return decode_strings(body, head.shape, math.prod(head.shape))
+    return _elements(head, body)
+
+
+def _decode_live(head: _Head, body: memoryview) -> LiveTensor:
+    if len(head.shape) != 2:
+        raise CodecError(f"payload: expected a live tensor of 2 dimensions, got {head.shape}")
+    live = head.shape[1]
+    cut = len(body) - samples_size(head.samples, live, head.total)
+    if cut < 0:
+        raise CodecError(f"payload: {len(body)} bytes are too few for {live} samples of {head.total}")
+    values = _elements(head, body[:cut])
+    return LiveTensor(values, decode_samples(head.samples, body[cut:], live, head.total), head.total)
+
+
+def _elements(head: _Head, body: memoryview) -> NDArray[np.generic]:
+    dtype = from_wire_code(head.dtype)
+    if math.prod(head.shape) * dtype.itemsize != len(body):
+        raise CodecError(f"payload: expected {dtype} {head.shape}, got {len(body)} bytes")
+    try:
+        return np.frombuffer(body, dtype=dtype).reshape(head.shape)
+    except ValueError as error:
+        raise CodecError(f"payload: numpy cannot hold {dtype} {head.shape}: {error}") from error

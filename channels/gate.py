@@ -1,0 +1,33 @@
+"""Whose frame is it: ours, an older holder's, or a newer one's? The fence of DESIGN's leases, as one comparison."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from channels.config import ChannelConfig
+from channels.frame import Header
+
+
+class Verdict(Enum):
+    """What to do with a frame: deliver it, drop it, or leave because this process is the zombie."""
+
+    OURS = "ours"
+    STALE = "stale"
+    NEWER = "newer"
+
+
+def judge(header: Header, config: ChannelConfig) -> Verdict:
+    """Compare a frame with this process's identity: the lane's epoch first, then, within a run, the attempt.
+
+    A newer attempt is newer, not stale: acknowledging its frames would rob the process that replaced this one.
+    """
+    if header.epoch != config.epoch:
+        return Verdict.STALE if header.epoch < config.epoch else Verdict.NEWER
+    if not same_run(header, config) or header.attempt < config.attempt:
+        return Verdict.STALE
+    return Verdict.OURS if header.attempt == config.attempt else Verdict.NEWER
+
+
+def same_run(header: Header, config: ChannelConfig) -> bool:
+    """Is the frame of this run, so that this run's key must have signed it?"""
+    return header.run_id.hex() == config.run_id
