@@ -58,8 +58,7 @@ def _register(events: Events, name: str, handler: Callable[..., None], meter: Me
 
 def _events_of(target: object) -> Events:
     owner = getattr(target, "meta", target)
-    events: Events = getattr(owner, "events", owner)
-    return events
+    return cast("Events", getattr(owner, "events", owner))
 
 
 def _keep_params(params: object, context: _Context, **_: object) -> None:

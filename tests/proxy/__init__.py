@@ -1,0 +1,1 @@
+"""An independent counting proxy: it imports nothing of the project."""
