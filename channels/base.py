@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from channels.codec import Codec
 from channels.config import ChannelConfig, ChannelHooks, ChannelStats
-from channels.errors import ChannelTimeout, CodecError, ConfigError, Fenced, FrameError, RunAborted
-from channels.frame import Frame, Header, pack_frame, parse_frame, split_message, verify_mac
-from channels.gate import Verdict, judge, same_run
-from channels.inbox import Buffer, Inbox, Pair
+from channels.errors import ChannelTimeout, ConfigError, Fenced
+from channels.frame import Header, pack_frame, split_message
+from channels.inbox import Buffer, Pair
+from channels.intake import Intake
 from channels.snapshot import Snapshot, load_snapshot, save_snapshot
 from channels.tags import ABORT, Tag
 from channels.tensors import Tensor
@@ -35,9 +35,7 @@ class Channel(ABC):
         self.hooks = hooks
         self.stats = ChannelStats()
         self._codec = Codec(config.max_message_bytes)
-        self._inbox = Inbox()
-        self._foreign: deque[str] = deque()
-        self._over: Fenced | RunAborted | None = None
+        self._intake = Intake(config, self.stats, self._codec)
 
     # Sending
 
@@ -77,7 +75,7 @@ class Channel(ABC):
         Raises:
             TransportError: if the service refuses it after all retries.
         """
-        if self._over is None:
+        if self._intake.over is None:
             payload = self._codec.encode_json({"reason": reason})
             others = (slot for slot in range(self.config.slots) if slot != self.config.slot)
             self._send_payloads((slot, Tag(ABORT), payload) for slot in others)
@@ -141,13 +139,13 @@ class Channel(ABC):
         if not pairs:
             raise ConfigError("recv: expected at least one (source, tag) to wait for, got none")
         self._raise_if_over()
-        return self._inbox.take(pairs) or self._wait(pairs)
+        return self._intake.inbox.take(pairs) or self._wait(pairs)
 
     def _wait(self, pairs: Sequence[Pair]) -> tuple[Pair, Buffer]:
         started = self.hooks.clock()
         self.stats.waits += 1
         try:
-            while (found := self._inbox.take(pairs)) is None:
+            while (found := self._intake.inbox.take(pairs)) is None:
                 self._wait_once(pairs, started)
         finally:
             self.stats.wait_s += self.hooks.clock() - started
@@ -161,73 +159,18 @@ class Channel(ABC):
         expected = [Key(src, self.config.slot, tag) for src, tag in pairs]
         self._absorb(self._poll(expected, min(self.config.poll_s, self.config.deadline - now)))
         self._raise_if_over()
-        while self._foreign:
-            self.hooks.on_foreign(self._foreign.popleft())
+        while self._intake.foreign:
+            self.hooks.on_foreign(self._intake.foreign.popleft())
 
     def _absorb(self, messages: Sequence[Incoming]) -> None:
         """Sort everything received into the inbox before anything is raised, and acknowledge what is not another's."""
-        refused = [message for message in messages if not self._accept(message.data)]
+        accept = self._intake.accept
+        refused = [message for message in messages if not accept(message.data, self.hooks.confirm_epoch)]
         self._settle([m for m in messages if m not in refused], refused)
 
-    def _accept(self, data: bytes | str) -> bool:
-        """Take in one message; False if it belongs to a newer holder, who must still get it."""
-        if isinstance(data, str):
-            self.stats.foreign += 1
-            self._foreign.append(data)
-            return True
-        try:
-            return self._accept_frame(data, parse_frame(data, self.config.max_message_bytes))
-        except FrameError:
-            self.stats.rejected += 1
-            return True
-
-    def _accept_frame(self, data: bytes, frame: Frame) -> bool:
-        known_key = same_run(frame.header, self.config)
-        if known_key:
-            verify_mac(data, self.config.mac_key)
-        if frame.header.destination != self.config.slot:
-            raise FrameError(f"frame: expected slot {self.config.slot}, got {frame.header}")
-        verdict = judge(frame.header, self.config)
-        if verdict is Verdict.NEWER:
-            return self._fence(frame.header, known_key)
-        if verdict is Verdict.STALE:
-            self.stats.stale += 1
-        elif not self._inbox.add(frame):
-            self.stats.duplicates += 1
-        else:
-            self._count(data, frame.header.tag)
-        return True
-
-    def _fence(self, header: Header, known_key: bool) -> bool:
-        if not known_key and not self.hooks.confirm_epoch(header.epoch):
-            raise FrameError(f"frame: nobody holds the epoch that it claims: {header}")
-        me = self.config
-        text = f"slot {me.slot}: holds epoch {me.epoch} attempt {me.attempt}, but there is "
-        self._over = Fenced(f"{text}epoch {header.epoch} attempt {header.attempt} of run {header.run_id.hex()}")
-        return False
-
-    def _count(self, data: bytes, tag: Tag) -> None:
-        self.stats.frames_received += 1
-        self.stats.bytes_received += len(data)
-        if tag.step == ABORT:
-            self._note_abort()
-
-    def _note_abort(self) -> None:
-        message = self._inbox.pop_step(ABORT)
-        if message is not None and self._over is None:
-            (source, _), payload = message
-            self._over = RunAborted(self._reason(payload), source)
-
-    def _reason(self, payload: Buffer) -> str:
-        try:
-            value = self._codec.decode_json(payload)
-        except CodecError as error:
-            return f"no reason given ({error})"
-        return str(value.get("reason", "no reason given")) if isinstance(value, dict) else "no reason given"
-
     def _raise_if_over(self) -> None:
-        if self._over is not None:
-            raise self._over
+        if self._intake.over is not None:
+            raise self._intake.over
 
     # Ending, and handing over
 
@@ -242,7 +185,7 @@ class Channel(ABC):
     def close(self) -> None:
         """Flush, unless fenced, and free what the transport holds. May be called twice."""
         try:
-            if not isinstance(self._over, Fenced):
+            if not isinstance(self._intake.over, Fenced):
                 self._absorb(self._quiesce())
                 self._drain()
         finally:
@@ -256,7 +199,7 @@ class Channel(ABC):
         """
         self._absorb(self._quiesce())
         self._raise_if_over()
-        return save_snapshot(Snapshot(self._inbox, tuple(self._foreign)), self.config)
+        return save_snapshot(Snapshot(self._intake.inbox, tuple(self._intake.foreign)), self.config)
 
     def restore_inbox(self, data: bytes) -> None:
         """Take over from the process whose save_inbox gave `data`: same run, attempt, epoch and slot.
@@ -265,8 +208,8 @@ class Channel(ABC):
             FrameError: if the data is not that, or not signed with this run's key.
         """
         snapshot = load_snapshot(data, self.config)
-        self._inbox = snapshot.inbox
-        self._foreign = deque(snapshot.foreign)
+        self._intake.inbox = snapshot.inbox
+        self._intake.foreign = deque(snapshot.foreign)
 
     # What a transport fills
 

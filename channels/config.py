@@ -11,6 +11,7 @@ from channels.errors import ConfigError
 MAX_MESSAGE_BYTES = 1 << 30
 RUN_ID_HEX_DIGITS = 32
 MAX_SLOTS = 1 << 16
+HEAD_ROOM_BYTES = 1024  # what a payload's head adds to the value, at most
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class ChannelConfig:
             raise ConfigError(f"attempt and epoch: expected u32 and u64, got {self.attempt} and {self.epoch}")
         if not 16 <= len(self.mac_key) <= 64:
             raise ConfigError(f"mac_key: expected 16 to 64 bytes, got {len(self.mac_key)}")
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """Largest payload of a whole message: the largest value and its head."""
+        return self.max_message_bytes + HEAD_ROOM_BYTES
 
 
 def _nothing() -> None:

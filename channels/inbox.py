@@ -104,7 +104,6 @@ class Inbox:
     def _keep_only(self, step: int) -> None:
         self.taken = {pair: payload for pair, payload in self.taken.items() if pair[1].step == step}
 
-    def pop_step(self, step: int) -> tuple[Pair, Buffer] | None:
-        """Remove and return any complete message of a (control) step, or None."""
-        pair = next((p for p in self.ready if p[1].step == step), None)
-        return None if pair is None else (pair, self.ready.pop(pair))
+    def pop(self, pair: Pair) -> Buffer | None:
+        """Remove and return a complete message, or None."""
+        return self.ready.pop(pair, None)
