@@ -176,7 +176,7 @@ def _read_head(payload: memoryview) -> tuple[_Head, int]:
 
 def _check_bounds(head: _Head, limit: int) -> None:
     """Refuse what would take more memory than the limit, before it is taken."""
-    needed = head.size
+    needed = max(head.size, math.prod(max(1, d) for d in head.shape))  # numpy bounds the shape of empty arrays too
     if head.kind == JSON:
         limit = min(limit, MAX_JSON_BYTES)
     elif head.kind == LIVE:
@@ -208,7 +208,4 @@ def _elements(head: _Head, body: memoryview) -> NDArray[np.generic]:
     dtype = from_wire_code(head.dtype)
     if math.prod(head.shape) * dtype.itemsize != len(body):
         raise CodecError(f"payload: expected {dtype} {head.shape}, got {len(body)} bytes")
-    try:
-        return np.frombuffer(body, dtype=dtype).reshape(head.shape)
-    except ValueError as error:
-        raise CodecError(f"payload: numpy cannot hold {dtype} {head.shape}: {error}") from error
+    return np.frombuffer(body, dtype=dtype).reshape(head.shape)

@@ -1,0 +1,263 @@
+"""Payloads: lossless round trips for every type, small where they can be, bounded whatever they claim."""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+
+import ml_dtypes
+import numpy as np
+import pytest
+import zstandard
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import DTypeLike, NDArray
+
+from channels.codec import Codec
+from channels.errors import CodecError
+from channels.tensors import LiveTensor
+
+LIMIT = 1 << 20
+CODEC = Codec(LIMIT)
+DTYPES: tuple[DTypeLike, ...] = (
+    *("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?", "c8", "c16"),
+    ml_dtypes.bfloat16,
+    ml_dtypes.float8_e4m3fn,
+    ml_dtypes.float8_e4m3fnuz,
+    ml_dtypes.float8_e5m2,
+    ml_dtypes.float8_e5m2fnuz,
+    ml_dtypes.int4,
+    ml_dtypes.uint4,
+)
+
+
+def decoded_array(payload: bytes) -> NDArray[np.generic]:
+    """Decode what must be an array."""
+    array = CODEC.decode(payload)
+    assert isinstance(array, np.ndarray)
+    return array
+
+
+def assert_same(got: NDArray[np.generic], expected: NDArray[np.generic]) -> None:
+    assert got.dtype == expected.dtype
+    assert got.shape == expected.shape
+    assert got.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
+@pytest.mark.parametrize("shape", [(), (0,), (5,), (0, 4), (3, 1, 2), (40, 50)])
+def test_every_type_and_shape_survives(dtype: DTypeLike, shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(0).integers(0, 8, shape).astype(dtype)
+    assert_same(decoded_array(CODEC.encode(array)), array)
+
+
+@given(hnp.arrays(st.sampled_from(["<f4", "<i8", "<f2", "<c8"]), hnp.array_shapes(min_dims=0, max_side=9)))
+@settings(max_examples=150, deadline=None)
+def test_any_bits_survive(array: NDArray[np.generic]) -> None:
+    assert_same(decoded_array(CODEC.encode(array)), array)
+
+
+@given(hnp.arrays(np.object_, hnp.array_shapes(min_dims=0, max_side=5), elements=st.text(max_size=9)))
+@settings(max_examples=100, deadline=None)
+def test_strings_survive(array: NDArray[np.object_]) -> None:
+    if any("\ud800" <= c <= "\udfff" for s in array.reshape(-1) for c in s):
+        with pytest.raises(CodecError):
+            CODEC.encode(array)
+    else:
+        got = decoded_array(CODEC.encode(array))
+        assert got.shape == array.shape
+        assert got.tolist() == array.tolist()
+
+
+def test_views_that_are_not_contiguous_or_big_endian_survive_as_values() -> None:
+    array = np.arange(60, dtype=np.int32).reshape(6, 10)
+    for view in (array.T, array[::2, ::-3], array[:, 3:4], array.astype(">i4")):
+        got = decoded_array(CODEC.encode(view))
+        assert got.dtype == np.int32
+        assert got.tolist() == view.tolist()
+
+
+def live_tensor(live: list[int], total: int, features: int = 3) -> LiveTensor:
+    """Make a LiveTensor with these live samples."""
+    values = np.random.default_rng(0).random((features, len(live)), dtype=np.float32)
+    return LiveTensor(values, np.array(live, dtype=np.int32), total)
+
+
+@given(
+    st.integers(0, 400).flatmap(
+        lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1)) if n else st.just(set()))
+    )
+)
+@example((0, set()))
+@example((70_000, {0, 69_999}))
+@example((700, {0, 699}))
+@example((1 << 19, set(range(0, 1 << 19, 300))))
+@settings(max_examples=150, deadline=None)
+def test_live_samples_survive(case: tuple[int, set[int]]) -> None:
+    total, live = case
+    tensor = live_tensor(sorted(live), total)
+    got = CODEC.decode(CODEC.encode(tensor))
+    assert isinstance(got, LiveTensor)
+    assert_same(got.values, tensor.values)
+    assert_same(got.samples, tensor.samples)
+    assert got.total == total
+
+
+@pytest.mark.parametrize(
+    ("live", "most_bytes"),
+    [(range(10_000), 0), (range(0, 10_000, 2), 1250), (range(5, 10_000, 30), 334), (range(0, 10_000, 5000), 4)],
+)
+def test_sample_numbers_take_few_bytes(live: range, most_bytes: int) -> None:
+    size = len(CODEC.encode(live_tensor(list(live), 10_000, features=0)))
+    assert size <= 48 + most_bytes
+
+
+@pytest.mark.parametrize(("samples", "total"), [([3, 3], 5), ([4, 3], 5), ([5], 5), ([-1], 5), ([0], 0)])
+def test_samples_that_are_not_ascending_within_the_total_are_refused(samples: list[int], total: int) -> None:
+    with pytest.raises(CodecError, match="strictly ascending"):
+        CODEC.encode(live_tensor(samples, total))
+
+
+def test_a_live_tensor_whose_parts_disagree_is_refused() -> None:
+    wrong = LiveTensor(np.zeros((3, 2), np.float32), np.array([1], dtype=np.int32), 5)
+    with pytest.raises(CodecError, match=r"\(3, 2\) and \(1,\)"):
+        CODEC.encode(wrong)
+
+
+def test_repetitive_tensors_are_compressed_and_noise_is_not() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, 200_000, dtype=np.uint8)
+    assert len(CODEC.encode(np.ones(200_000, dtype=np.uint8))) < 1000
+    assert len(CODEC.encode(noise)) < noise.nbytes + 64
+
+
+def test_an_uncompressed_tensor_is_a_view_of_its_payload() -> None:
+    payload = CODEC.encode(np.random.default_rng(0).integers(0, 256, 5000, dtype=np.uint8))
+    got = decoded_array(payload)
+    assert np.shares_memory(got, np.frombuffer(payload, dtype=np.uint8))
+    assert not got.flags.writeable
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.array([None], dtype=object), np.array([b"x"], dtype=object), np.array(["2020"], "M8[D]")]
+)
+def test_types_that_do_not_travel_are_refused(wrong: NDArray[np.generic]) -> None:
+    with pytest.raises(CodecError, match="expected"):
+        CODEC.encode(wrong)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_json_survives(value: object) -> None:
+    assert CODEC.decode_json(CODEC.encode_json(value)) == value
+
+
+@pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}])
+def test_what_is_no_json_is_refused(value: object) -> None:
+    with pytest.raises(CodecError, match="JSON"):
+        CODEC.encode_json(value)
+
+
+def test_a_tensor_is_not_json_nor_json_a_tensor() -> None:
+    with pytest.raises(CodecError, match="expected JSON, got kind 1"):
+        CODEC.decode_json(CODEC.encode(np.zeros(3)))
+    with pytest.raises(CodecError, match="expected a tensor, got kind 3"):
+        CODEC.decode(CODEC.encode_json({}))
+
+
+def test_json_nested_beyond_the_stack_is_refused() -> None:
+    deep = b"[" * 100_000
+    with pytest.raises(CodecError, match="expected JSON"):
+        CODEC.decode_json(payload_of(3, 0, 0, 0, (), len(deep), 0, deep))
+
+
+def payload_of(
+    kind: int, dtype: int, compression: int, samples: int, shape: tuple[int, ...], size: int, total: int, body: bytes
+) -> bytes:
+    """Write a payload by hand, as an attacker would."""
+    head = struct.pack("<BBBBB3xQQ", kind, dtype, compression, samples, len(shape), size, total)
+    head += struct.pack(f"<{len(shape)}Q", *shape)
+    return head.ljust(-(-len(head) // 16) * 16, b"\0") + body
+
+
+def zstd_bomb(size: int) -> bytes:
+    """Compress zeros: a megabyte to some fifty bytes."""
+    return zstandard.ZstdCompressor().compress(bytes(size))
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (b"", "at least 24 bytes"),
+        (payload_of(9, 1, 0, 0, (1,), 4, 0, b"1234"), "got kind 9"),
+        (payload_of(1, 99, 0, 0, (1,), 4, 0, b"1234"), "unknown element type 99"),
+        (payload_of(1, 1, 7, 0, (1,), 4, 0, b"1234"), "unknown compression 7"),
+        (payload_of(1, 1, 0, 0, (2,), 4, 0, b"1234"), "got 4 bytes"),
+        (payload_of(1, 1, 0, 0, (1,), 8, 0, b"1234"), "expected 8 bytes, got 4"),
+        (payload_of(1, 1, 0, 0, (1 << 60, 0), 0, 0, b""), "at most"),
+        (payload_of(1, 8, 0, 0, ((1 << 64) - 1, 0), 0, 0, b""), "at most"),
+        (payload_of(1, 1, 0, 0, (1,) * 65, 4, 0, b"1234"), "65 dimensions"),
+        (payload_of(1, 1, 0, 0, (1 << 40,), 1 << 42, 0, b""), f"at most {LIMIT} bytes"),
+        (payload_of(1, 1, 1, 0, (1,), 4, 0, b"no zstd frame"), "corrupt zstd"),
+        (payload_of(1, 2, 1, 0, (100,), 100, 0, zstd_bomb(1 << 24)), "of 100 bytes, got one of 16777216"),
+        (payload_of(1, 2, 1, 0, (100,), 100, 0, zstd_bomb(100) + b"tail"), "corrupt zstd"),
+        (payload_of(1, 8, 0, 0, (1 << 15,), 4, 0, b"\0\0\0\0"), "at most"),
+        (payload_of(1, 8, 0, 0, (2,), 4, 0, b"\0\0\0\0"), "lengths of 2 strings"),
+        (payload_of(1, 8, 0, 0, (1,), 5, 0, b"\2\0\0\0a"), "do not add up"),
+        (payload_of(1, 8, 0, 0, (1,), 5, 0, b"\1\0\0\0\xff"), "no utf-8"),
+        (payload_of(2, 1, 0, 0, (0, 1 << 30), 0, 1 << 30, b""), "at most"),
+        (payload_of(2, 1, 0, 0, (0, 2), 0, 3, b""), "2 live samples of 3"),
+        (payload_of(2, 1, 0, 1, (0, 2), 1, 8, b"\x80"), "expected 2 samples below 8, got 1"),
+        (payload_of(2, 1, 0, 2, (0, 2), 2, 3, b"\x01\x01"), "expected 2 samples below 3"),
+        (payload_of(2, 1, 0, 9, (0, 2), 2, 3, b"\x01\x01"), "unknown sample code 9"),
+        (payload_of(2, 1, 0, 2, (2,), 2, 3, b"\x01\x01"), "of 2 dimensions"),
+        (payload_of(2, 1, 0, 4, (0, 2), 2, 3, b"\x01\x01"), "too few"),
+    ],
+)
+def test_payloads_that_contradict_themselves_are_refused(payload: bytes, message: str) -> None:
+    with pytest.raises(CodecError, match=message):
+        CODEC.decode(payload)
+
+
+def test_a_value_above_the_limit_is_not_sent() -> None:
+    with pytest.raises(CodecError, match=f"at most {LIMIT} bytes, got one of {LIMIT + 1}"):
+        CODEC.encode(np.zeros(LIMIT + 1, dtype=np.uint8))
+    CODEC.decode(CODEC.encode(np.zeros(LIMIT, dtype=np.uint8)))
+
+
+SEEDS = [
+    CODEC.encode(np.arange(12, dtype=np.float32).reshape(3, 4)),
+    CODEC.encode(np.ones((40, 40), dtype=np.float32)),
+    CODEC.encode(np.array(["abc", "é"], dtype=object)),
+    CODEC.encode(live_tensor([1, 5, 9], 100)),
+    CODEC.encode(live_tensor(list(range(0, 400, 2)), 400)),
+]
+
+
+@given(st.sampled_from(SEEDS), st.data())
+@settings(max_examples=600, deadline=None)
+def test_mutants_decode_or_are_refused_within_the_bound(seed: bytes, data: st.DataObject) -> None:
+    mutant = bytearray(seed)
+    for _ in range(data.draw(st.integers(1, 4))):
+        mutant[data.draw(st.integers(0, len(mutant) - 1))] = data.draw(st.integers(0, 255))
+    mutant = mutant[: data.draw(st.integers(0, len(mutant)))] if data.draw(st.booleans()) else mutant
+    assert peak_bytes_of_decoding(bytes(mutant)) <= 4 * LIMIT
+
+
+def peak_bytes_of_decoding(payload: bytes) -> int:
+    """Decode, or be refused; return the memory that it took at most."""
+    tracemalloc.start()
+    try:
+        CODEC.decode(payload)
+    except CodecError:
+        pass
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    return peak
