@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import subprocess
@@ -31,8 +32,12 @@ def free_port() -> int:
 
 def client_of(service: str, url: str, config: Config = NO_RETRY) -> Any:  # noqa: ANN401
     """A client with fixed false credentials; untyped, as its type depends on the service's name."""
-    session: Any = boto3.session.Session("test", "test", region_name="us-east-1")
-    return session.client(service, endpoint_url=url, config=config)
+    return _session().client(service, endpoint_url=url, config=config)
+
+
+@functools.cache
+def _session() -> Any:  # noqa: ANN401
+    return boto3.session.Session("test", "test", region_name="us-east-1")  # one: it reads the service models once
 
 
 @pytest.fixture(scope="session")

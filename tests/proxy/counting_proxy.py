@@ -149,6 +149,12 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Stay silent."""
 
+    def handle_expect_100(self) -> bool:
+        """Tell the client at once to go on: buffered, the line would reach it only with the answer."""
+        going_on = super().handle_expect_100()
+        self.wfile.flush()
+        return going_on
+
     def finish(self) -> None:
         """Close the upstream connection with the client's."""
         if self._upstream is not None:
