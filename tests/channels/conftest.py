@@ -97,6 +97,17 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
 
 @pytest.fixture(scope="session")
 def lane(cloud: Clients) -> QueueSettings:
+    """Make the lane that the tests share, one after the other, as runs do."""
+    return make_lane(cloud)
+
+
+@pytest.fixture
+def fresh_lane(cloud: Clients) -> QueueSettings:
+    """Make a lane that nobody has used."""
+    return make_lane(cloud)
+
+
+def make_lane(cloud: Clients) -> QueueSettings:
     """Make a topic and a queue per slot, each subscribed to its slot only, as the stack does."""
     name = f"lane-{uuid.uuid4().hex[:8]}"
     topic = cloud.sns.create_topic(Name=name)["TopicArn"]

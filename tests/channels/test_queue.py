@@ -1,0 +1,203 @@
+"""What is particular to the queue channel: packing, partial failures, what is on the wire, what is left behind."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from channels.config import ChannelConfig
+from channels.errors import ConfigError, TransportError
+from channels.publish import MAX_ENTRIES, Entry, TopicSender, plan_batches
+from channels.queue import QueueChannel, QueueSettings
+from channels.receive import Polling, QueueReceiver
+from channels.retry import Backoff, Failure, send_in_parts
+from channels.tags import Tag
+from channels.text import capacity, from_text, to_text
+from channels.transport import Incoming, Key, Outgoing
+from tests.channels.conftest import Clients
+
+if TYPE_CHECKING:
+    from types_boto3_sns.client import SNSClient
+    from types_boto3_sqs.client import SQSClient
+
+pytestmark = pytest.mark.timeout(60)
+KEY = b"0123456789abcdef"
+
+
+def config(slot: int, epoch: int, slots: int = 2) -> ChannelConfig:
+    """Identify a slot of a run that lives for 20 s; epochs here are above those of the contract suite."""
+    return ChannelConfig("cd" * 16, 0, (1 << 40) + epoch, slot, slots, KEY, time.monotonic() + 20, poll_s=0.05)
+
+
+@given(st.lists(st.integers(0, 900), max_size=60))
+def test_batches_hold_every_message_once_within_the_limits(sizes: list[int]) -> None:
+    entries = [Entry(str(i), "x" * size) for i, size in enumerate(sizes)]
+    batches = plan_batches(entries, 1000)
+    assert sorted(e.slot for batch in batches for e in batch) == sorted(e.slot for e in entries)
+    assert all(len(batch) <= MAX_ENTRIES and sum(e.size for e in batch) <= 1000 for batch in batches)
+    assert len(batches) <= 2 * max(sum(e.size for e in entries) / 1000, len(entries) / MAX_ENTRIES) + 1
+
+
+def test_small_messages_share_a_call_and_large_ones_do_not() -> None:
+    small = plan_batches([Entry("1", "x" * 100)] * 20, 262_144)
+    assert [len(batch) for batch in small] == [10, 10]
+    assert len(plan_batches([Entry("1", "x" * 140_000)] * 3, 262_144)) == 3
+
+
+@given(st.binary(max_size=200))
+def test_text_is_ascii_and_comes_back(data: bytes) -> None:
+    text = to_text(data)
+    assert text.isascii()
+    assert text.isprintable()
+    assert from_text(text) == data
+    assert len(data) <= capacity(len(text))
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "é" * 4, "abc", "ab cd"])
+def test_other_text_is_told_apart(text: str) -> None:
+    assert from_text(text) is None
+
+
+class FlakySns:
+    """Refuses entries by the script: for each call the Ids to refuse, and whether for good."""
+
+    def __init__(self, script: list[tuple[list[str], bool]]) -> None:
+        self.script = script
+        self.calls: list[list[str]] = []
+
+    def publish_batch(self, TopicArn: str, PublishBatchRequestEntries: list[dict[str, Any]]) -> dict[str, Any]:
+        """Take note and answer as SNS does."""
+        assert TopicArn == "arn"
+        refused, for_good = self.script.pop(0)
+        self.calls.append([e["Message"] for e in PublishBatchRequestEntries])
+        failed = [{"Id": i, "Code": "InternalError", "Message": "", "SenderFault": for_good} for i in refused]
+        return {"Successful": [], "Failed": failed}
+
+
+def publish(sns: FlakySns, bodies: list[bytes], tries: int = 4) -> list[float]:
+    """Publish messages to slot 1 with a clock that does not move; return the sleeps."""
+    slept: list[float] = []
+    with ThreadPoolExecutor(1) as pool:
+        sender = TopicSender(cast("SNSClient", sns), "arn", pool, Backoff(tries=tries), slept.append)
+        sender.put([Outgoing(Key(0, 1, Tag(0)), body) for body in bodies], 262_144)
+    return slept
+
+
+def test_only_the_entries_that_failed_are_sent_again() -> None:
+    sns = FlakySns([(["1", "2"], False), (["0"], False), ([], False)])
+    slept = publish(sns, [b"aaa", b"bbb", b"ccc"])
+    a, b, c = map(to_text, (b"aaa", b"bbb", b"ccc"))
+    assert sns.calls == [[a, b, c], [b, c], [b]]
+    assert len(slept) == 2
+
+
+def test_entries_that_never_succeed_end_in_a_typed_error() -> None:
+    sns = FlakySns([(["0"], False)] * 3)
+    with pytest.raises(TransportError, match="1 entries refused after 3 tries: InternalError"):
+        publish(sns, [b"aaa"], tries=3)
+
+
+def test_an_entry_that_is_wrong_is_not_sent_again() -> None:
+    sns = FlakySns([(["0"], True)])
+    with pytest.raises(TransportError, match="after 1 tries"):
+        publish(sns, [b"aaa"])
+
+
+def test_deletes_that_fail_are_sent_again() -> None:
+    calls: list[list[str]] = []
+
+    class FlakySqs:
+        def delete_message_batch(self, QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, Any]:
+            assert QueueUrl == "url"
+            calls.append([e["ReceiptHandle"] for e in Entries])
+            failed = [{"Id": "1", "Code": "InternalError", "SenderFault": False}] if len(calls) == 1 else []
+            return {"Failed": failed}
+
+    with ThreadPoolExecutor(1) as pool:
+        sqs = cast("SQSClient", FlakySqs())
+        receiver = QueueReceiver(sqs, "url", Polling(), pool, Backoff(), lambda _seconds: None)
+        receiver.delete([Incoming(b"", receipt) for receipt in "abc"])
+        receiver.drain()
+    assert calls == [["a", "b", "c"], ["b"]]
+
+
+def test_backoff_grows_to_its_cap() -> None:
+    slept: list[float] = []
+    with pytest.raises(TransportError):
+        send_in_parts("x", [1], lambda _entries: [Failure(0, "Throttled")], Backoff(9, 0.1, 0.4), slept.append)
+    assert len(slept) == 9
+    assert max(slept) <= 0.4
+
+
+def test_messages_arrive_raw_and_only_at_their_slot(cloud: Clients, fresh_lane: QueueSettings) -> None:
+    channel = QueueChannel(config(0, 1), fresh_lane, sns=cloud.sns, sqs=cloud.sqs)
+    channel.send(1, Tag(77), np.zeros(4))
+    channel.close()
+    [got] = cloud.sqs.receive_message(
+        QueueUrl=fresh_lane.queue_urls[1], WaitTimeSeconds=2, MessageAttributeNames=["All"]
+    )["Messages"]
+    body = from_text(got["Body"])
+    assert body is not None
+    assert body.startswith(b"FSDF")
+    assert got["MessageAttributes"] == {"slot": {"StringValue": "1", "DataType": "String"}}
+    assert waiting_messages(cloud, fresh_lane.queue_urls[0]) == 0
+    assert waiting_messages(cloud, fresh_lane.queue_urls[2]) == 0
+
+
+def waiting_messages(cloud: Clients, url: str) -> int:
+    """Count a queue's messages, in flight or not."""
+    names: list[Any] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    attributes = cloud.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return sum(map(int, attributes.values()))
+
+
+def test_a_closed_channel_leaves_no_message(cloud: Clients, fresh_lane: QueueSettings) -> None:
+    a, b = (QueueChannel(config(slot, 2), fresh_lane, sns=cloud.sns, sqs=cloud.sqs) for slot in (0, 1))
+    a.send_many([(1, Tag(step), np.zeros(4)) for step in range(13)])
+    for step in range(13):
+        b.recv(0, Tag(step))
+    a.close()
+    b.close()
+    assert waiting_messages(cloud, fresh_lane.queue_urls[1]) == 0
+
+
+def test_nothing_is_polled_that_is_already_here(cloud: Clients, lane: QueueSettings) -> None:
+    a, b = (QueueChannel(config(slot, 3), lane, sns=cloud.sns, sqs=cloud.sqs) for slot in (0, 1))
+    a.send_many([(1, Tag(step), np.zeros(4)) for step in range(8)])
+    for step in range(8):
+        b.recv(0, Tag(step))
+    assert b.stats.waits <= 2
+    a.close()
+    b.close()
+
+
+def test_the_largest_frame_fills_a_message_and_no_more(cloud: Clients, lane: QueueSettings) -> None:
+    a, b = (QueueChannel(config(slot, 4), lane, sns=cloud.sns, sqs=cloud.sqs) for slot in (0, 1))
+    noise = np.random.default_rng(0).integers(0, 256, a.max_payload - 32, dtype=np.uint8)
+    a.send(1, Tag(1), noise)
+    got = b.recv(0, Tag(1))
+    assert isinstance(got, np.ndarray)
+    assert got.tobytes() == noise.tobytes()
+    assert a.stats.frames_sent == 1
+    a.close()
+    b.close()
+
+
+def test_a_lane_with_too_few_queues_is_refused() -> None:
+    settings = QueueSettings("arn", ("url",))
+    with pytest.raises(ConfigError, match="at least 2 queues, got 1"):
+        QueueChannel(config(0, 5), settings, sns=cast("SNSClient", None), sqs=cast("SQSClient", None))
+
+
+def test_a_service_that_is_not_there_is_a_typed_error(cloud: Clients, lane: QueueSettings) -> None:
+    missing = QueueSettings(lane.topic_arn + "-gone", lane.queue_urls)
+    channel = QueueChannel(config(0, 6), missing, sns=cloud.sns, sqs=cloud.sqs)
+    with pytest.raises(TransportError, match="sns publish_batch"):
+        channel.send(1, Tag(1), np.zeros(3))
+    channel.close()
