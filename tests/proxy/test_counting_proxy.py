@@ -7,6 +7,7 @@ import http.client
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlencode, urlsplit
 
@@ -60,8 +61,13 @@ def connect(proxy: CountingProxy) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(urlsplit(proxy.url).netloc, timeout=30)
 
 
-def test_a_request_and_its_answer_pass_unchanged(proxy: CountingProxy) -> None:
-    client = connect(proxy)
+@pytest.fixture
+def client(proxy: CountingProxy) -> Iterator[http.client.HTTPConnection]:
+    with closing(connect(proxy)) as connection:
+        yield connection
+
+
+def test_a_request_and_its_answer_pass_unchanged(client: http.client.HTTPConnection) -> None:
     headers = {"Host": "signed.example:99", "X-Twice": "a, b", "Authorization": "AWS4-HMAC-SHA256 Credential=x"}
     client.request("PUT", "/b/a%2Fb%20c?x=1&y=%2F", body=b"\x00\xff\r\n", headers=headers)
     response = client.getresponse()
@@ -71,8 +77,9 @@ def test_a_request_and_its_answer_pass_unchanged(proxy: CountingProxy) -> None:
     assert headers.items() <= dict(seen["headers"]).items()
 
 
-def test_chunked_bodies_and_bodiless_answers_keep_the_connection_usable(proxy: CountingProxy) -> None:
-    client = connect(proxy)
+def test_chunked_bodies_and_bodiless_answers_keep_the_connection_usable(
+    proxy: CountingProxy, client: http.client.HTTPConnection
+) -> None:
     client.request("PUT", "/b/k", body=iter([b"abc", b"defg"]), encode_chunked=True)
     assert json.loads(client.getresponse().read())["body"] == b"abcdefg".hex()
     client.request("HEAD", "/b/k")
@@ -83,19 +90,22 @@ def test_chunked_bodies_and_bodiless_answers_keep_the_connection_usable(proxy: C
     assert [record.operation for record in proxy.records()] == ["s3:PutObject", "s3:HeadObject", "s3:GetObject"]
 
 
-def test_an_upstream_that_is_gone_is_a_502_and_counted(proxy: CountingProxy) -> None:
+def test_an_upstream_that_is_gone_is_a_502_and_counted(
+    proxy: CountingProxy, client: http.client.HTTPConnection
+) -> None:
     proxy.upstream = ("127.0.0.1", 1)
-    client = connect(proxy)
     client.request("GET", "/b/k")
-    assert client.getresponse().status == 502
+    response = client.getresponse()
+    response.read()
+    assert response.status == 502
     assert proxy.counts() == {"s3:GetObject": {"requests": 1, "units": 0, "bytes": 0}}
 
 
 def test_long_polls_wait_side_by_side(proxy: CountingProxy) -> None:
     def poll(number: int) -> None:
-        client = connect(proxy)
-        client.request("GET", f"/poll/{number}")
-        client.getresponse().read()
+        with closing(connect(proxy)) as client:
+            client.request("GET", f"/poll/{number}")
+            client.getresponse().read()
 
     threads = [threading.Thread(target=poll, args=(i,)) for i in range(20)]
     for thread in threads:
@@ -105,8 +115,7 @@ def test_long_polls_wait_side_by_side(proxy: CountingProxy) -> None:
     assert proxy.counts()["s3:GetObject"]["requests"] == 20  # the server answers none before all have arrived
 
 
-def test_totals_can_be_taken_by_client_and_forgotten(proxy: CountingProxy) -> None:
-    client = connect(proxy)
+def test_totals_can_be_taken_by_client_and_forgotten(proxy: CountingProxy, client: http.client.HTTPConnection) -> None:
     for agent, key in (("worker", "AKWORK"), ("test", "AKTEST"), ("worker", "AKWORK")):
         scope = f"AWS4-HMAC-SHA256 Credential={key}/20261001/us-east-1/s3/aws4_request, Signature=0"
         client.request("DELETE", "/b/k", headers={"User-Agent": agent, "Authorization": scope})
