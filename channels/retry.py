@@ -56,14 +56,16 @@ def send_in_parts(
     Raises:
         TransportError: if an entry failed for good, or there are no tries left.
     """
+    failures: Sequence[Failure] = ()
     for attempt in range(backoff.tries):
+        if attempt:
+            sleep(backoff.delay_s(attempt - 1))
         failures = call(entries)
         if not failures:
             return
         if any(f.permanent for f in failures):
             break
         entries = [entries[f.index] for f in failures]
-        sleep(backoff.delay_s(attempt))
     codes = ", ".join(sorted({f.code for f in failures}))
     raise TransportError(f"{what}: {len(failures)} entries refused after {attempt + 1} tries: {codes}")
 

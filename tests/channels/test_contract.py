@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import ml_dtypes
@@ -306,6 +307,38 @@ def test_a_message_that_is_no_frame_goes_to_the_owner(harness: Harness) -> None:
     a.send(1, Tag(1), numbers(3))
     assert_same(b.recv(0, Tag(1)), numbers(3))
     assert seen == [envelope]
+
+
+def test_slots_at_work_at_the_same_time_exchange_with_each_other(harness: Harness) -> None:
+    ends = [harness.open(slot) for slot in range(SLOTS)]
+
+    def all_gather(slot: int) -> list[float]:
+        others = [s for s in range(SLOTS) if s != slot]
+        sums = []
+        for step in range(6):
+            mine = np.full(100, slot + 10.0 * step)
+            ends[slot].send_many([(dst, Tag(step), mine) for dst in others])
+            got = [ends[slot].recv(src, Tag(step)) for src in others]
+            sums.append(float(sum(np.asarray(tensor)[0] for tensor in got) + mine[0]))
+        return sums
+
+    with ThreadPoolExecutor(SLOTS) as pool:
+        assert list(pool.map(all_gather, range(SLOTS))) == [[3.0 + 30 * step for step in range(6)]] * SLOTS
+
+
+def test_a_sender_repeating_itself_to_a_successor_is_received_once(harness: Harness) -> None:
+    a, old = harness.open(0), harness.open(1)
+    noise = np.random.default_rng(2).integers(0, 256, 700_000, dtype=np.uint8)
+    a.send(1, Tag(1), noise)
+    assert_same(old.recv(0, Tag(1)), noise)
+    a.send(1, Tag(2), numbers(3))
+    assert_same(old.recv(0, Tag(2)), numbers(3))
+    new = harness.open(1)
+    new.restore_inbox(old.save_inbox())
+    a.send(1, Tag(1), noise)
+    a.send(1, Tag(3), numbers(4))
+    assert_same(new.recv(0, Tag(3)), numbers(4))
+    assert new.stats.frames_received == 1
 
 
 def test_an_object_sent_to_many_is_the_same_for_all(harness: Harness) -> None:
