@@ -93,7 +93,8 @@ def _content_bytes(body: object) -> int:
 
 def _remaining_bytes(stream: IO[bytes]) -> int:
     """Bytes between a stream's position and its end; 0 when it cannot seek, as then S3 refuses it without a length."""
-    if not stream.seekable():
+    seekable = getattr(stream, "seekable", None)
+    if seekable is None or not seekable():
         return 0
     position = stream.tell()
     end = stream.seek(0, 2)

@@ -30,13 +30,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def client_of(service: str, url: str, config: Config = NO_RETRY) -> Any:  # noqa: ANN401
+def client_of(service: str, url: str, config: Config = NO_RETRY) -> Any:
     """A client with fixed false credentials; untyped, as its type depends on the service's name."""
     return _session().client(service, endpoint_url=url, config=config)
 
 
 @functools.cache
-def _session() -> Any:  # noqa: ANN401
+def _session() -> Any:
     return boto3.session.Session("test", "test", region_name="us-east-1")  # one: it reads the service models once
 
 

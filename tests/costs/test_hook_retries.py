@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -141,3 +142,14 @@ def test_a_call_with_wrong_parameters_is_refused_by_the_sdk_and_not_counted(flak
     with pytest.raises(ParamValidationError):
         client.send_message_batch(QueueUrl="q", Entries=[7])
     assert meter.snapshot() == {}
+
+
+def test_an_upload_in_aws_chunked_encoding_counts_the_object_alone() -> None:
+    meter, client = Meter(), client_of("s3", f"https://127.0.0.1:{free_port()}")  # over TLS the checksum is a trailer
+    headers: list[dict[str, str]] = []
+    client.meta.events.register("before-send.s3", lambda request, **_: headers.append(dict(request.headers)))
+    attach(client, meter)
+    with pytest.raises(EndpointConnectionError):
+        client.put_object(Bucket="b", Key="k", Body=io.BytesIO(b"x" * 70_000))
+    assert "X-Amz-Decoded-Content-Length" in headers[0]
+    assert meter.snapshot() == {"s3:PutObject": CallCount(1, 1, 70_000)}
