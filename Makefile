@@ -1,0 +1,48 @@
+# `make demo` and `make test` do everything, set-up included; neither needs root.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv/bin
+export NODE_NO_WARNINGS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup demo test lint format train clean
+
+setup: .venv/.done .venv-cloud/.done node_modules/.done
+
+.venv/.done: requirements/dev.txt pyproject.toml
+	@echo "setup: Python packages"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	@test -x $(VENV)/python || $(PYTHON) -m venv .venv
+	@$(VENV)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@$(VENV)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv-cloud/.done: requirements/cloud.txt
+	@echo "setup: embedded cloud"
+	@test -x .venv-cloud/bin/python || $(PYTHON) -m venv .venv-cloud
+	@.venv-cloud/bin/python -m pip install --quiet --require-hashes -r requirements/cloud.txt
+	@touch $@
+
+node_modules/.done: package-lock.json .npmrc
+	@echo "setup: Serverless Framework"
+	@npm ci --silent
+	@touch $@
+
+demo: setup
+	@$(VENV)/fsd demo
+
+test: setup
+	@$(VENV)/python -m pytest
+
+lint: setup
+	@$(VENV)/ruff format --check .
+	@$(VENV)/ruff check .
+	@$(VENV)/mypy
+
+format: setup
+	@$(VENV)/ruff format .
+	@$(VENV)/ruff check --fix .
+
+clean:
+	@test ! -x $(VENV)/fsd || $(VENV)/fsd cloud down
+	@rm -rf .fsd .serverless .venv .venv-cloud node_modules

@@ -1,0 +1,124 @@
+"""The names of models: `models/<name>.json` says which bundle a name points at.
+
+The record is written last and removed first, so that a name never points at half a bundle.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from bundle.errors import CorruptBundleError, InvalidNameError, MissingKeyError
+from bundle.fields import FieldError, parse_json
+from bundle.io import delete_bundle
+from bundle.manifest import Manifest
+from bundle.store import Store
+
+MAX_RECORD_BYTES = 1 << 16
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """What a name stands for.
+
+    version:       sha256 of the model's bytes.
+    registered_at: seconds since 1970.
+    former:        bundles that the name pointed at before, newest first: runs under way may still read them.
+    """
+
+    name: str
+    version: str
+    bundle_id: str
+    registered_at: int
+    former: tuple[str, ...] = ()
+
+
+def check_name(name: str) -> None:
+    """Refuse what is no model's name: it becomes part of a key, which it must not escape.
+
+    Raises:
+        InvalidNameError: what was expected, what came.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidNameError(f"model name: expected 1 to 63 of a-z 0-9 . _ - and a letter or digit first, got {name[:100]!r}")
+
+
+def register_model(store: Store, name: str, manifest: Manifest) -> ModelRecord:
+    """Point a name at a bundle that is stored already. The bundle it pointed at before stays, for runs under way.
+
+    Raises:
+        InvalidNameError: not a model's name.
+    """
+    check_name(name)
+    former = _read(store, name)
+    record = ModelRecord(name, manifest.version, manifest.bundle_id, int(time.time()), _former(former, manifest.bundle_id))
+    store.put(_key(name), json.dumps(asdict(record)).encode())
+    return record
+
+
+def read_record(store: Store, name: str) -> ModelRecord:
+    """What a name stands for.
+
+    Raises:
+        MissingKeyError: no model of that name.
+        InvalidNameError: not a model's name.
+        CorruptBundleError: the record is not one.
+    """
+    check_name(name)
+    record = _read(store, name)
+    if record is None:
+        raise MissingKeyError(f"model {name!r} is not registered")
+    return record
+
+
+def list_records(store: Store) -> Sequence[str]:
+    """The registered names, sorted."""
+    return sorted(key.removeprefix("models/").removesuffix(".json") for key in store.list("models/"))
+
+
+def delete_model(store: Store, name: str) -> None:
+    """Forget a name, and remove its bundles, those that it pointed at before too, unless another name has them.
+
+    Raises:
+        MissingKeyError, InvalidNameError, CorruptBundleError: as `read_record`.
+    """
+    record = read_record(store, name)
+    store.delete([_key(name)])
+    records = (_read(store, other) for other in list_records(store))
+    used = {bundle for other in records if other is not None for bundle in (other.bundle_id, *other.former)}
+    for bundle_id in {record.bundle_id, *record.former} - used:
+        delete_bundle(store, bundle_id)
+
+
+def _former(record: ModelRecord | None, bundle_id: str) -> tuple[str, ...]:
+    if record is None:
+        return ()
+    return tuple(dict.fromkeys(former for former in (record.bundle_id, *record.former) if former != bundle_id))
+
+
+def _read(store: Store, name: str) -> ModelRecord | None:
+    try:
+        data = store.get(_key(name), MAX_RECORD_BYTES)
+    except MissingKeyError:
+        return None
+    try:
+        fields = parse_json(data, f"model {name}")
+        record = ModelRecord(
+            name=fields.text("name"),
+            version=fields.text("version"),
+            bundle_id=fields.text("bundle_id"),
+            registered_at=fields.integer("registered_at"),
+            former=fields.texts("former"),
+        )
+        fields.done()
+    except FieldError as error:
+        raise CorruptBundleError(str(error)) from error
+    return record
+
+
+def _key(name: str) -> str:
+    return f"models/{name}.json"

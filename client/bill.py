@@ -1,0 +1,76 @@
+"""The final bill of a run, from its functions' logs: the answer's own figures end where the answer was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from client.errors import UsageError
+from client.target import Stage
+from costs import Bill, RunUsage, calls_to_json, gather, gather_all, make_bill, parse_usage_line
+
+_FUNCTIONS = ("infer", "worker")
+
+
+@dataclass(frozen=True)
+class RunBill:
+    """What the logs say a run used, and its price.
+
+    usage.unreported: invocations whose REPORT line has not arrived: the bill is not final.
+    """
+
+    run_id: str
+    usage: RunUsage
+    bill: Bill
+
+    @property
+    def final(self) -> bool:
+        """Whether every invocation's REPORT line is in."""
+        return not self.usage.unreported
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {
+            "run_id": self.run_id,
+            "final": self.final,
+            "invocations": len(self.usage.lambdas),
+            "lambda_gb_seconds": sum(one.gb_seconds for one in self.usage.lambdas),
+            "calls": calls_to_json(self.usage.calls),
+            **self.bill.to_json(),
+        }
+
+
+def bill_of_run(stage: Stage, run_id: str) -> RunBill:
+    """Read the logs and price what they hold.
+
+    Raises:
+        UsageError: no function has logged anything of this run (logs take some seconds to arrive).
+    """
+    usage = gather_all([_function_usage(stage, name, run_id) for name in _FUNCTIONS])
+    if not usage.records:
+        raise UsageError(f"run {run_id}: not in the logs; they take some seconds to arrive")
+    return RunBill(run_id, usage, make_bill(usage.calls, usage.lambdas))
+
+
+def _function_usage(stage: Stage, name: str, run_id: str) -> RunUsage:
+    group = f"/aws/lambda/{stage.function(name)}"
+    usage = [line for line in _log_lines(stage, group, f'"{run_id}"') if _is_of(line, run_id)]
+    request_ids = {record.request_id for line in usage if (record := parse_usage_line(line))}
+    reports = [line for request_id in sorted(request_ids) for line in _log_lines(stage, group, f'"REPORT RequestId: {request_id}"')]
+    return gather([*usage, *reports], run_id, function=name)
+
+
+def _is_of(line: str, run_id: str) -> bool:
+    record = parse_usage_line(line)
+    return record is not None and record.run_id == run_id
+
+
+def _log_lines(stage: Stage, group: str, pattern: str) -> Iterator[str]:
+    pages = stage.logs.get_paginator("filter_log_events")
+    try:
+        for page in pages.paginate(logGroupName=group, filterPattern=pattern):
+            for event in page["events"]:
+                yield str(event.get("message", "")).rstrip("\n")
+    except stage.logs.exceptions.ResourceNotFoundException:
+        return

@@ -1,0 +1,7 @@
+"""The commands of `fsd`, a module per group; each has `add_commands(subparsers)`."""
+
+from client.commands import bench, cloud, models, runs, verify, zoo
+
+COMMANDS = (cloud, models, runs, verify, zoo, bench)
+
+__all__ = ["COMMANDS"]

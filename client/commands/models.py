@@ -1,0 +1,67 @@
+"""`fsd register`, `fsd models`, `fsd rm`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from client.api import Client
+from client.commands.arguments import add_compile_arguments, parse_options
+from client.progress import busy
+
+
+def add_commands(commands: Any) -> None:
+    """Add `register`, `models` and `rm`."""
+    register = commands.add_parser("register", help="compile a model into shards and upload it")
+    register.add_argument("model", help="zoo name, FILE.onnx, or s3://bucket/key.onnx")
+    register.add_argument("--name", default="", help="what to call it; default: the card's name or the file's stem")
+    add_compile_arguments(register)
+    register.add_argument("--json", action="store_true", help="print the new model's entry as JSON")
+    register.set_defaults(run=_register)
+    models = commands.add_parser("models", help="list the registered models")
+    models.add_argument("--json", action="store_true", help="print JSON")
+    models.set_defaults(run=_models)
+    remove = commands.add_parser("rm", help="forget a registered model")
+    remove.add_argument("model")
+    remove.set_defaults(run=_remove)
+
+
+def _register(options: argparse.Namespace) -> int:
+    client = Client()
+    with busy(f"compiling {options.model} for {options.workers} workers"):
+        entry = client.register(
+            options.model,
+            name=options.name,
+            strategy=options.strategy,
+            workers=options.workers,
+            options=parse_options(options.option),
+        )
+    print(json.dumps(entry, indent=2) if options.json else f"registered {_line(entry)}")
+    return 0
+
+
+def _models(options: argparse.Namespace) -> int:
+    entries = Client().models()
+    if options.json:
+        print(json.dumps(entries, indent=2))
+    else:
+        print("\n".join(_line(entry) for entry in entries) or "no models registered: `fsd register digits-mlp`")
+    return 0
+
+
+def _remove(options: argparse.Namespace) -> int:
+    Client().remove(options.model)
+    print(f"removed {options.model}")
+    return 0
+
+
+def _line(entry: dict[str, Any]) -> str:
+    def signature(specs: list[dict[str, Any]]) -> str:
+        return ", ".join(f"{spec['name']} {spec['dtype']}[{', '.join(map(str, spec['shape']))}]" for spec in specs)
+
+    return (
+        f"{entry['name']} {entry['version']}: {entry['strategy']} x {entry['workers']}, "
+        f"{signature(entry['inputs'])} -> {signature(entry['outputs'])}, "
+        f"{max(entry['shard_bytes'])} of {entry['model_weight_bytes']} weight bytes in the largest shard"
+    )

@@ -1,0 +1,38 @@
+"""`fsd verify`: compile a model, run all its ranks in this process, and compare with onnxruntime."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from client.commands.arguments import add_compile_arguments, parse_options
+from client.commands.runs import read_npz
+from client.progress import busy
+from zoo.sources import locate
+from client.verify import verify
+
+
+def add_commands(commands: Any) -> None:
+    """Add `verify`."""
+    command = commands.add_parser("verify", help="compare a split model with onnxruntime, in this process")
+    command.add_argument("model", help="zoo name or FILE.onnx")
+    add_compile_arguments(command)
+    command.add_argument("--inputs", type=Path, metavar="X.npz", help="inputs; default: seeded random numbers")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=_verify)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    inputs = read_npz(options.inputs) if options.inputs else None
+    with tempfile.TemporaryDirectory(prefix="fsd-") as folder, busy(f"verifying {options.model}"):
+        path = locate(options.model, parse_options(options.option), Path(folder))
+        report = verify(path, inputs, options.workers, options.strategy)
+    if options.json:
+        print(json.dumps(report.to_json(), indent=2))
+    else:
+        figures = report.to_json()
+        print("\n".join(f"{name}: {value}" for name, value in figures.items()))
+    return 0 if report.ok else 1

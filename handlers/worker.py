@@ -1,0 +1,21 @@
+"""The `worker` function: one rank of a run, started by `infer`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from costs import subtract, usage_line
+from handlers.environment import LambdaContext, begin, service
+from runs.follower import follow
+from runs.start import StartMessage
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Take part in a run until its end."""
+    invocation = begin(context)
+    start = StartMessage.from_json(event)
+    try:
+        return follow(service(), start, invocation)
+    finally:
+        calls = subtract(service().meter.snapshot(), invocation.calls_before)
+        print(usage_line(start.run_id, start.attempt, start.slot, invocation.request_id, calls))

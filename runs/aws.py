@@ -1,0 +1,35 @@
+"""The AWS clients of a function, every request counted by the meter."""
+
+from __future__ import annotations
+
+import boto3
+from botocore.config import Config
+
+from costs.hook import attach
+from costs.meter import Meter
+from runs.service import Clients
+
+# A long poll lasts 20 s. Retries are the SDK's standard mode: jittered backoff for throttles and 5xx, within a budget.
+_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=35,
+    retries={"mode": "standard", "max_attempts": 5},
+    max_pool_connections=64,
+    tcp_keepalive=True,
+)
+# Invoke is not idempotent: a repeated start is a second copy of a worker.
+_INVOKE_CONFIG = _CONFIG.merge(Config(retries={"total_max_attempts": 1}, read_timeout=15))
+
+
+def make_clients(meter: Meter, region: str | None = None) -> Clients:
+    """Clients by the environment's credentials, region and endpoint."""
+    session = boto3.session.Session(region_name=region)
+    clients = Clients(
+        s3=session.client("s3", config=_CONFIG.merge(Config(s3={"addressing_style": "path"}))),
+        sns=session.client("sns", config=_CONFIG),
+        sqs=session.client("sqs", config=_CONFIG),
+        functions=session.client("lambda", config=_INVOKE_CONFIG),
+    )
+    for client in (clients.s3, clients.sns, clients.sqs, clients.functions):
+        attach(client, meter)
+    return clients

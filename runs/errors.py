@@ -1,0 +1,86 @@
+"""How a run can fail. Every error is one line and says what to do: `code` names it, `retry` says whether the same request may succeed later."""
+
+from __future__ import annotations
+
+
+class RunError(Exception):
+    """Root of what a run ends with instead of an answer."""
+
+    code = "run_failed"
+    retry = False
+
+    def to_json(self) -> dict[str, object]:
+        """`{type, message, retry}`: what the caller of `infer` gets."""
+        return {"type": self.code, "message": str(self), "retry": self.retry}
+
+
+class BadRequest(RunError):
+    """The request cannot be meant: say it differently."""
+
+    code = "bad_request"
+
+
+class ModelNotFound(RunError):
+    """No model of that name is registered."""
+
+    code = "model_not_found"
+
+
+class QuotaTooSmall(RunError):
+    """The account cannot run that many functions at once: fewer workers, or a larger quota."""
+
+    code = "quota_too_small"
+
+
+class NoFreeLane(RunError):
+    """All lanes are leased to other runs."""
+
+    code = "no_free_lane"
+    retry = True
+
+
+class StartFailed(RunError):
+    """Not every worker said hello in time."""
+
+    code = "start_failed"
+    retry = True
+
+
+class WorkerFailed(RunError):
+    """A worker died, ran out of memory or time, or raised."""
+
+    code = "worker_failed"
+    retry = True
+
+
+class DeadlineExceeded(RunError):
+    """The run did not end inside its deadline."""
+
+    code = "deadline_exceeded"
+    retry = True
+
+
+class RunLost(RunError):
+    """Its coordinator is gone, and with it the run."""
+
+    code = "run_lost"
+    retry = True
+
+
+class LeaseLost(RunError):
+    """Another run holds the lane now: this process is a zombie."""
+
+    code = "lease_lost"
+    retry = True
+
+
+class RunNotFound(RunError):
+    """No run of that id is known."""
+
+    code = "run_not_found"
+
+
+class InternalError(RunError):
+    """A bug: the log of the run has the traceback."""
+
+    code = "internal_error"

@@ -1,0 +1,77 @@
+"""Run one rank's program, on whatever rank: load, run, and figure out where the time went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bundle.manifest import Manifest
+from channels.base import Channel
+from costs.calls import CallCount
+from engine import LoadedRank, Machine, load_rank
+from engine.machine import MachineState
+from engine.memory import peak_rss_bytes
+from runs.report import RankReport
+from runs.service import Invocation, Service
+from runs.values import Array
+
+
+@dataclass
+class Execution:
+    """One rank of one attempt in this process; `state` is what another process needs to go on with it."""
+
+    service: Service
+    manifest: Manifest
+    rank: int
+    slots: Sequence[int]
+    loaded: LoadedRank | None = None
+    machine: Machine | None = None
+    load_s: float = 0.0
+    loads: int = 0
+
+    def load(self) -> LoadedRank:
+        """Fetch what the rank needs, unless this environment still has it."""
+        if self.loaded is None:
+            started, before = time.perf_counter(), self.service.cache.loads
+            self.loaded = load_rank(self.service.store, self.manifest, self.rank, self.service.cache)
+            self.load_s += time.perf_counter() - started
+            self.loads += self.service.cache.loads - before
+        return self.loaded
+
+    def run(
+        self, channel: Channel, feeds: Mapping[str, Array], interrupt: Callable[[], None], state: MachineState | None
+    ) -> dict[str, Array]:
+        """Run the program; on rank 0 the graph's outputs, elsewhere nothing."""
+        self.machine = Machine(self.load(), channel, self.slots, interrupt=interrupt, state=state)
+        return self.machine.run(feeds)
+
+    def report(self, channel: Channel | None, invocation: Invocation, calls: Mapping[str, CallCount]) -> RankReport:
+        """What this rank did, up to now."""
+        trace = self.machine.trace if self.machine else ()
+        wait_s = channel.stats.wait_s if channel else 0.0
+        exchanged = sum(record.seconds - record.wait_seconds for record in trace if record.op in _EXCHANGES)
+        return RankReport(
+            rank=self.rank,
+            slot=self.slots[self.rank],
+            request_id=invocation.request_id,
+            memory_mb=invocation.memory_mb,
+            seconds=time.monotonic() - invocation.started_at,
+            load_s=self.load_s,
+            compute_s=sum(record.seconds for record in trace if record.op not in _EXCHANGES),
+            wait_s=wait_s,
+            exchange_s=max(exchanged, 0.0),
+            peak_bytes=peak_rss_bytes(),
+            tensor_bytes=self.machine.peak_bytes if self.machine else 0,
+            weight_bytes=self.manifest.ranks[self.rank].weight_bytes,
+            shard_loads=self.loads,
+            cold=invocation.cold,
+            live_samples=tuple(record.live_samples for record in trace if record.live_samples is not None),
+            calls=calls,
+        )
+
+
+_EXCHANGES: frozenset[Any] = frozenset(
+    {"all_gather", "all_reduce", "all_to_all", "broadcast", "gather", "halo", "recv", "reduce_scatter", "rows", "scatter", "send"}
+)

@@ -1,0 +1,56 @@
+"""Where rank 0 hears that a worker is dead: Lambda sends a record of every failed invocation to the queue of the lane's slot 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runs.errors import StartFailed, WorkerFailed
+from runs.service import Service
+from runs.start import parse_failure
+from runs.watch import Watch
+
+POLL_S = 2.0
+
+
+class FailureDesk:
+    """Takes the notices of one attempt.
+
+    too_few: while workers are being started, the error that a worker that never started means.
+    """
+
+    def __init__(self, run_id: str, attempt: int) -> None:
+        self._run = (run_id, attempt)
+        self.too_few: Callable[[str], StartFailed] | None = None
+
+    def receive(self, text: str) -> None:
+        """Raise what a notice means for this run; a notice of another run means nothing.
+
+        Raises:
+            StartFailed: the worker never started.
+            WorkerFailed: it did not end well.
+        """
+        notice = parse_failure(text)
+        if notice is None or (notice.run_id, notice.attempt) != self._run:
+            return
+        if notice.throttled and self.too_few is not None:
+            raise self.too_few(f"slot {notice.slot}: {notice.error}")
+        raise WorkerFailed(f"worker failed: slot {notice.slot}: {notice.error}")
+
+    def poll_queue(self, watch: Watch, service: Service, lane: int) -> None:
+        """Look into the queue every POLL_S, for runs whose channel does not listen to it."""
+        url = service.settings.queue_url(lane, 0)
+
+        def look() -> None:
+            messages = service.clients.sqs.receive_message(
+                QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0
+            ).get("Messages", [])
+            if messages:
+                entries = [
+                    {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]}
+                    for index, message in enumerate(messages)
+                ]
+                service.clients.sqs.delete_message_batch(QueueUrl=url, Entries=entries)  # type: ignore[arg-type]
+            for message in messages:
+                self.receive(message["Body"])
+
+        watch.poll(POLL_S, look)

@@ -1,0 +1,73 @@
+"""Objects in S3 as a run uses them: conditional writes, S3's own clock, typed misses. The only place that knows S3's answers."""
+
+from __future__ import annotations
+
+import email.utils
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+_MISSING = {"NoSuchKey", "404", "NotFound"}
+# 412: the condition does not hold; 409: another conditional write of the same key is under way.
+_LOST = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object as read: its bytes, its entity tag, and S3's time of the answer (seconds since 1970)."""
+
+    data: bytes
+    etag: str
+    now: float
+
+
+class Objects:
+    """One bucket. Keys are given whole."""
+
+    def __init__(self, s3: S3Client, bucket: str) -> None:
+        self._s3 = s3
+        self.bucket = bucket
+
+    def get(self, key: str) -> Stored | None:
+        """The object, or None where there is none."""
+        try:
+            answer = self._s3.get_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                return None
+            raise
+        return Stored(answer["Body"].read(), answer["ETag"], _date(answer))
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write, whatever is there."""
+        self._s3.put_object(Bucket=self.bucket, Key=key, Body=data)
+
+    def create(self, key: str, data: bytes) -> str | None:
+        """Write where nothing is; the new entity tag, or None when somebody was first."""
+        return self._conditional(key, data, {"IfNoneMatch": "*"})
+
+    def replace(self, key: str, data: bytes, etag: str) -> str | None:
+        """Write over the version `etag`; the new entity tag, or None when it has changed since."""
+        return self._conditional(key, data, {"IfMatch": etag})
+
+    def _conditional(self, key: str, data: bytes, condition: dict[str, Any]) -> str | None:
+        try:
+            answer = self._s3.put_object(Bucket=self.bucket, Key=key, Body=data, **condition)
+        except ClientError as error:
+            if _code(error) in _LOST | _MISSING:
+                return None
+            raise
+        return answer["ETag"]
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _date(answer: Any) -> float:
+    header = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
+    return email.utils.parsedate_to_datetime(header).timestamp()

@@ -1,0 +1,212 @@
+"""What a caller may ask of `infer`, parsed from the event and held against the model's signature."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bundle.manifest import TensorSpec
+from runs.errors import BadRequest
+from runs.values import Array, from_json, load_npz
+
+DEFAULT_WAIT_S = 90.0
+DEFAULT_DEADLINE_S = 840.0
+DEFAULT_START_S = 60.0
+DEFAULT_LANE_WAIT_S = 10.0
+CHANNELS = ("queue", "object")
+ENCODINGS = ("json", "npz")
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_MODEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request to `infer`.
+
+    inputs:     {name: nested lists}; or inputs_npz: base64 of an .npz; or inputs_uri: s3://bucket/key of one.
+    outputs:    names of the outputs wanted; empty = all.
+    run_id:     32 hex digits chosen by the caller, so that a request sent twice is one run; made up when absent.
+    channel:    how tensors travel between the ranks.
+    encoding:   of the answer's outputs: nested lists ("json") or base64 of an .npz ("npz").
+    wait_s:     answer within this time: the result, or `running` while the run goes on.
+    deadline_s: the run ends, one way or the other, within this time.
+    start_s:    every worker has said hello within this time, or the run fails.
+    lane_wait_s: how long to wait for a free lane.
+    """
+
+    model: str
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    inputs_npz: str = ""
+    inputs_uri: str = ""
+    outputs: tuple[str, ...] = ()
+    run_id: str = ""
+    channel: str = "queue"
+    encoding: str = "json"
+    wait_s: float = DEFAULT_WAIT_S
+    deadline_s: float = DEFAULT_DEADLINE_S
+    start_s: float = DEFAULT_START_S
+    lane_wait_s: float = DEFAULT_LANE_WAIT_S
+
+    def to_json(self) -> dict[str, object]:
+        """What `parse_request` reads back."""
+        return {name: value for name, value in asdict(self).items() if value not in ("", (), {})}
+
+
+def parse_request(event: object) -> Request:
+    """The request that an event holds.
+
+    Raises:
+        BadRequest: a field is missing, unknown, or not what it should be.
+    """
+    if not isinstance(event, Mapping):
+        raise BadRequest(f"request: expected a JSON object with model and inputs, got {type(event).__name__}")
+    unknown = sorted(set(event) - set(Request.__dataclass_fields__))
+    if unknown:
+        known = ", ".join(Request.__dataclass_fields__)
+        raise BadRequest(f"request: unknown field {unknown[0]!r}; known: {known}")
+    request = Request(
+        model=_match(event, "model", _MODEL, "a model's name"),
+        inputs=_mapping(event, "inputs"),
+        inputs_npz=_text(event, "inputs_npz"),
+        inputs_uri=_text(event, "inputs_uri"),
+        outputs=_names(event, "outputs"),
+        run_id=_match(event, "run_id", _RUN_ID, "32 hex digits") if event.get("run_id") else uuid.uuid4().hex,
+        channel=_choice(event, "channel", CHANNELS),
+        encoding=_choice(event, "encoding", ENCODINGS),
+        wait_s=_seconds(event, "wait_s", DEFAULT_WAIT_S),
+        deadline_s=_seconds(event, "deadline_s", DEFAULT_DEADLINE_S),
+        start_s=_seconds(event, "start_s", DEFAULT_START_S),
+        lane_wait_s=_seconds(event, "lane_wait_s", DEFAULT_LANE_WAIT_S),
+    )
+    if sum(map(bool, (request.inputs, request.inputs_npz, request.inputs_uri))) != 1:
+        raise BadRequest("request: expected exactly one of inputs, inputs_npz, inputs_uri")
+    return request
+
+
+def decode_inputs(request: Request, specs: Sequence[TensorSpec], npz: bytes | None = None) -> dict[str, Array]:
+    """The request's tensors, held against the signature.
+
+    npz: the object behind inputs_uri, where the request has one.
+
+    Raises:
+        BadRequest: an unknown or missing input, a wrong dtype or shape, an empty batch.
+    """
+    by_name = {spec.name: spec for spec in specs}
+    if request.inputs:
+        _check_names(list(request.inputs), by_name)
+        arrays = {name: from_json(by_name[name], value) for name, value in request.inputs.items()}
+    else:
+        data = npz if npz is not None else _base64(request.inputs_npz)
+        arrays = load_npz(data, by_name, request.inputs_uri or "inputs_npz")
+        _check_names(list(arrays), by_name)
+    _check_tensors(arrays, specs)
+    return arrays
+
+
+def check_outputs(wanted: Sequence[str], specs: Sequence[TensorSpec]) -> None:
+    """Hold the wanted outputs against the signature.
+
+    Raises:
+        BadRequest: an output that the model does not have.
+    """
+    known = [spec.name for spec in specs]
+    for name in wanted:
+        if name not in known:
+            raise BadRequest(f"output {name!r}: the model has {_listed(known)}")
+
+
+def _check_names(given: Sequence[str], specs: Mapping[str, TensorSpec]) -> None:
+    for name in given:
+        if name not in specs:
+            raise BadRequest(f"input {name!r}: the model takes {_listed(specs)}")
+    for name in specs:
+        if name not in given:
+            raise BadRequest(f"input {name!r} is missing: the model takes {_listed(specs)}")
+
+
+def _check_tensors(arrays: Mapping[str, Array], specs: Sequence[TensorSpec]) -> None:
+    sizes: dict[str, tuple[int, str]] = {}
+    for spec in specs:
+        array = arrays[spec.name]
+        _check_dtype(spec, array)
+        _check_shape(spec, array, sizes)
+
+
+def _check_dtype(spec: TensorSpec, array: Array) -> None:
+    got = "string" if array.dtype.kind in "OSU" else array.dtype.name
+    if got != spec.dtype:
+        raise BadRequest(f"input {spec.name!r}: expected dtype {spec.dtype}, got {got}")
+
+
+def _check_shape(spec: TensorSpec, array: Array, sizes: dict[str, tuple[int, str]]) -> None:
+    wanted = f"[{', '.join(str(size) or '?' for size in spec.shape)}]"
+    fits = len(array.shape) == len(spec.shape) and all(
+        want == got or isinstance(want, str) for want, got in zip(spec.shape, array.shape, strict=False)
+    )
+    if not fits:
+        raise BadRequest(f"input {spec.name!r}: expected shape {wanted}, got {list(array.shape)}")
+    for want, got in zip(spec.shape, array.shape, strict=True):
+        if isinstance(want, str) and got == 0:
+            raise BadRequest(f"input {spec.name!r}: expected at least one element along {want or 'every axis'}, got shape {list(array.shape)}")
+        if isinstance(want, str) and want:
+            size, other = sizes.setdefault(want, (got, spec.name))
+            if size != got:
+                raise BadRequest(f"input {spec.name!r}: {want} is {got} here and {size} in input {other!r}")
+
+
+def _listed(names: Sequence[str] | Mapping[str, object]) -> str:
+    return ", ".join(repr(name) for name in names) or "none"
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadRequest("inputs_npz: expected base64 of an .npz") from None
+
+
+def _text(event: Mapping[str, Any], name: str) -> str:
+    value = event.get(name, "")
+    if not isinstance(value, str):
+        raise BadRequest(f"{name}: expected text, got {type(value).__name__}")
+    return value
+
+
+def _match(event: Mapping[str, Any], name: str, pattern: re.Pattern[str], what: str) -> str:
+    value = _text(event, name)
+    if not pattern.fullmatch(value):
+        raise BadRequest(f"{name}: expected {what}, got {value[:80]!r}")
+    return value
+
+
+def _mapping(event: Mapping[str, Any], name: str) -> Mapping[str, object]:
+    value = event.get(name, {})
+    if not isinstance(value, Mapping):
+        raise BadRequest(f"{name}: expected an object of name: nested lists, got {type(value).__name__}")
+    return value
+
+
+def _names(event: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = event.get(name) or []
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise BadRequest(f"{name}: expected a list of names")
+    return tuple(value)
+
+
+def _choice(event: Mapping[str, Any], name: str, known: tuple[str, ...]) -> str:
+    value = event.get(name) or known[0]
+    if value not in known:
+        raise BadRequest(f"{name}: unknown {str(value)[:80]!r}; known: {', '.join(known)}")
+    return str(value)
+
+
+def _seconds(event: Mapping[str, Any], name: str, default: float) -> float:
+    value = event.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 86_400:
+        raise BadRequest(f"{name}: expected seconds between 0 and 86,400, got {str(value)[:80]!r}")
+    return float(value)

@@ -1,0 +1,82 @@
+"""What a function's environment keeps between invocations: clients, the meter, and the shards it has loaded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bundle.manifest import Manifest
+from bundle.store import S3Store
+from costs.calls import CallCount
+from costs.meter import Meter
+from engine.cache import ShardCache
+from runs.objects import Objects
+from runs.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_lambda import LambdaClient
+    from types_boto3_s3 import S3Client
+    from types_boto3_sns import SNSClient
+    from types_boto3_sqs import SQSClient
+
+
+@dataclass(frozen=True)
+class Clients:
+    """AWS, as the functions use it."""
+
+    s3: S3Client
+    sns: SNSClient
+    sqs: SQSClient
+    functions: LambdaClient
+
+
+@dataclass
+class Service:
+    """One function environment.
+
+    fresh: no invocation has been served yet: this one is a cold start.
+    quota: concurrent executions of the account, and when that was read (time.monotonic).
+    manifests: those read so far, by bundle id.
+    """
+
+    settings: Settings
+    clients: Clients
+    meter: Meter
+    cache: ShardCache
+    fresh: bool = True
+    quota: tuple[float, int] | None = field(default=None, repr=False)
+    manifests: dict[str, Manifest] = field(default_factory=dict, repr=False)
+
+    @property
+    def objects(self) -> Objects:
+        """The stage's bucket."""
+        return Objects(self.clients.s3, self.settings.bucket)
+
+    @property
+    def store(self) -> S3Store:
+        """The stage's bucket, as bundles are read from it."""
+        return S3Store(self.clients.s3, self.settings.bucket)
+
+    def take_fresh(self) -> bool:
+        """Whether this is the environment's first invocation; False from then on."""
+        fresh, self.fresh = self.fresh, False
+        return fresh
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One call of a function: what Lambda says of it.
+
+    ends_at: when Lambda stops it, in time.monotonic's seconds.
+    cold: the first of its environment.
+    calls_before: what the environment's meter had counted when it began.
+    """
+
+    request_id: str
+    memory_mb: int
+    ends_at: float
+    started_at: float = field(default_factory=time.monotonic)
+    cold: bool = False
+    calls_before: Mapping[str, CallCount] = field(default_factory=dict)

@@ -1,0 +1,57 @@
+"""Builds the channel of one slot from what the run was told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from channels.base import Channel
+from channels.config import ChannelConfig, ChannelHooks
+from channels.object import ObjectChannel, ObjectSettings
+from channels.queue import QueueChannel, QueueSettings
+from runs.lease import LaneTable
+from runs.service import Service
+from runs.start import StartMessage
+
+
+def open_channel(
+    service: Service,
+    start: StartMessage,
+    *,
+    check: Callable[[], None] = lambda: None,
+    on_foreign: Callable[[str], None] = lambda text: None,
+) -> Channel:
+    """The end of the run's channel that belongs to slot `start.slot`."""
+    config = ChannelConfig(
+        run_id=start.run_id,
+        attempt=start.attempt,
+        epoch=start.epoch,
+        slot=start.slot,
+        slots=start.slots,
+        mac_key=bytes.fromhex(start.mac_key),
+        deadline=time.monotonic() + start.deadline - time.time(),
+    )
+    lanes = LaneTable(service.objects, service.settings.lanes)
+    hooks = ChannelHooks(
+        check=check, on_foreign=on_foreign, confirm_epoch=lambda epoch: lanes.epoch(start.lane) >= epoch
+    )
+    return _OPEN[start.channel](service, start, config, hooks)
+
+
+def _queue(service: Service, start: StartMessage, config: ChannelConfig, hooks: ChannelHooks) -> Channel:
+    settings = QueueSettings(
+        topic_arn=service.settings.topic_arn(start.lane),
+        queue_urls=tuple(service.settings.queue_url(start.lane, slot) for slot in range(start.slots)),
+    )
+    return QueueChannel(config, settings, sns=service.clients.sns, sqs=service.clients.sqs, hooks=hooks)
+
+
+def _object(service: Service, start: StartMessage, config: ChannelConfig, hooks: ChannelHooks) -> Channel:
+    settings = ObjectSettings(bucket=service.settings.bucket, prefix=f"runs/{start.run_id}/x/")
+    return ObjectChannel(config, settings, s3=service.clients.s3, hooks=hooks)
+
+
+_OPEN: dict[str, Callable[[Service, StartMessage, ChannelConfig, ChannelHooks], Channel]] = {
+    "object": _object,
+    "queue": _queue,
+}

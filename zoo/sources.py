@@ -1,0 +1,65 @@
+"""Where a model file comes from: a card of the zoo, a file, or an object on S3."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from zoo.errors import UnknownCard, ZooError
+from zoo.registry import get_card
+
+# Writes the object (bucket, key) to a path; raises ZooError when there is none.
+Fetch = Callable[[str, str, Path], None]
+_URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(\S.*)")
+
+
+class SourceError(ZooError):
+    """The model that was named cannot be had: name another."""
+
+
+def is_card(model: str) -> bool:
+    """Whether `model` is meant as the name of a card rather than as a file or an object."""
+    return not (model.startswith("s3://") or model.endswith(".onnx") or "/" in model)
+
+
+def default_name(model: str) -> str:
+    """The name a model gets when none is given: a card's own, else the file's stem in the alphabet of names."""
+    if is_card(model):
+        return model
+    stem = Path(model).stem.lower()
+    name = re.sub(r"[^a-z0-9._-]", "-", stem).lstrip("._-")
+    return name[:63] or "model"
+
+
+def locate(model: str, options: Mapping[str, object], folder: Path, fetch: Fetch | None = None) -> Path:
+    """The .onnx file that `model` means; a card is built into `folder`, an object fetched into it.
+
+    Raises:
+        ZooError: no such card, file or object, or options that it does not have.
+    """
+    if is_card(model):
+        try:
+            card = get_card(model)
+        except UnknownCard as error:
+            raise UnknownCard(f"{error}; a file is named by a path ending in .onnx") from None
+        return card.build(card.parse(options), folder)
+    if options:
+        raise SourceError(f"options: only models of the zoo have them, {model} is a file")
+    return _fetched(model, folder, fetch) if model.startswith("s3://") else _local(model)
+
+
+def _local(model: str) -> Path:
+    path = Path(model)
+    if not path.is_file():
+        raise SourceError(f"model {model}: no such file")
+    return path
+
+
+def _fetched(uri: str, folder: Path, fetch: Fetch | None) -> Path:
+    match = _URI.fullmatch(uri)
+    if match is None or fetch is None:
+        raise SourceError(f"model {uri[:200]!r}: expected s3://bucket/key{'' if match is None else ' where S3 can be read'}")
+    path = folder / "model.onnx"
+    fetch(match[1], match[2], path)
+    return path
