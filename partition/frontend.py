@@ -1,0 +1,175 @@
+"""Front end: a model given as a proto or a path becomes an onnx-ir model with lazily read weights, or one typed error."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+
+from partition.errors import CompileError, InvalidModelError, UnsafeModelError
+from partition.sparse.weights import SparseWeight, take_sparse
+
+_DOMAINS = frozenset(
+    ("", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training", "ai.onnx.training")
+    + ("com.microsoft", "com.microsoft.experimental", "com.microsoft.nchwc", "com.ms.internal.nhwc", "org.pytorch.aten")
+)
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checked model.
+
+    model:   the graph; weights are read when asked for, external ones are memory-mapped.
+    sparse:  sparse weights by name; the graph has a typed input of the same name for each.
+    version: sha256 of the model's bytes (and of its external files).
+    """
+
+    model: ir.Model
+    sparse: dict[str, SparseWeight]
+    version: str
+
+
+def load(model: onnx.ModelProto | Path | str) -> Source:
+    """Read and check a model; a proto that is handed in is not changed.
+
+    Raises:
+        InvalidModelError: if it is no ONNX model that can run.
+        UnsafeModelError: if it refers to files outside of its folder.
+    """
+    proto, base_dir, version = _read(model)
+    _check(proto, base_dir)
+    try:
+        sparse = take_sparse(proto, base_dir)
+        loaded = ir.serde.deserialize_model(proto)
+        _resolve_external(loaded, base_dir)
+        loaded.graph.sort()
+    except CompileError:
+        raise
+    except (ValueError, TypeError, KeyError, OSError, RuntimeError, NotImplementedError) as error:
+        raise InvalidModelError(f"model: expected a well-formed ONNX graph, got {error}") from error
+    return Source(loaded, sparse, version)
+
+
+def _read(model: onnx.ModelProto | Path | str) -> tuple[onnx.ModelProto, Path | None, str]:
+    if isinstance(model, onnx.ModelProto):
+        data = model.SerializeToString(deterministic=True)
+        return onnx.ModelProto.FromString(data), None, hashlib.sha256(data).hexdigest()
+    path = Path(model)
+    if not path.is_file():
+        raise InvalidModelError(f"model {path.name!r}: expected an .onnx file, got none there")
+    try:
+        proto = onnx.ModelProto.FromString(path.read_bytes())
+    except (DecodeError, ValueError) as error:
+        raise InvalidModelError(f"model {path.name!r}: expected ONNX, got bytes that are no ONNX protobuf") from error
+    return proto, path.parent, _version(path, _external_files(proto))
+
+
+def _check(proto: onnx.ModelProto, base_dir: Path | None) -> None:
+    """Raises: InvalidModelError, UnsafeModelError."""
+    if not proto.ir_version or not proto.opset_import or not proto.graph.output:
+        raise InvalidModelError(
+            "model: expected ONNX with ir_version, opset_import and graph outputs, got a file without"
+        )
+    _check_opsets(proto)
+    for tensor in _tensors(proto):
+        _check_tensor(tensor, base_dir)
+
+
+def _check_opsets(proto: onnx.ModelProto) -> None:
+    newest = onnx.defs.onnx_opset_version()
+    known = _DOMAINS | {function.domain for function in proto.functions}
+    for opset in proto.opset_import:
+        if opset.domain in ("", "ai.onnx") and not 1 <= opset.version <= newest:
+            raise InvalidModelError(f"opset: expected 1 to {newest}, got {opset.version}")
+    imported = {"" if opset.domain == "ai.onnx" else opset.domain for opset in proto.opset_import}
+    for node in proto.graph.node:
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        if domain not in known:
+            raise InvalidModelError(f"op {node.op_type!r}: expected a domain of onnxruntime, got {node.domain!r}")
+        if domain not in imported:
+            raise InvalidModelError(
+                f"op {node.op_type!r}: expected an opset_import for its domain {node.domain!r}, got none"
+            )
+
+
+def _tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every initializer, stored constant and graph inside of nodes."""
+    graphs: list[onnx.GraphProto | onnx.FunctionProto] = [proto.graph, *proto.functions]
+    while graphs:
+        graph = graphs.pop()
+        if isinstance(graph, onnx.GraphProto):
+            yield from graph.initializer
+            for sparse in graph.sparse_initializer:
+                yield from (sparse.values, sparse.indices)
+        for attribute in (a for node in graph.node for a in node.attribute):
+            yield from (attribute.t, *attribute.tensors)
+            graphs += [attribute.g] if attribute.HasField("g") else []
+            graphs += list(attribute.graphs)
+
+
+def _check_tensor(tensor: onnx.TensorProto, base_dir: Path | None) -> None:
+    if any(dim < 0 for dim in tensor.dims):
+        raise InvalidModelError(f"initializer {tensor.name!r}: expected dims >= 0, got {list(tensor.dims)}")
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        _check_location(tensor.name, _location(tensor), base_dir)
+
+
+def _location(tensor: onnx.TensorProto) -> str:
+    return next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+
+
+def _check_location(name: str, location: str, base_dir: Path | None) -> None:
+    """External data must be a file inside of the model's folder, links resolved."""
+    if base_dir is None:
+        raise UnsafeModelError(f"initializer {name!r}: external data needs a model given by path, got one in memory")
+    root = base_dir.resolve()
+    target = (root / location).resolve()
+    if not location or Path(location).is_absolute() or not target.is_relative_to(root):
+        raise UnsafeModelError(f"initializer {name!r}: expected external data in the model's folder, got {location!r}")
+    if not target.is_file():
+        raise InvalidModelError(f"initializer {name!r}: expected its external data in {location!r}, got no such file")
+
+
+def _external_files(proto: onnx.ModelProto) -> list[str]:
+    external = (tensor for tensor in _tensors(proto) if tensor.data_location == onnx.TensorProto.EXTERNAL)
+    return sorted({_location(tensor) for tensor in external})
+
+
+def _version(path: Path, external: list[str]) -> str:
+    """sha256 of the model file, and of its external files by name; files that cannot be read are refused later."""
+    digest = hashlib.sha256()
+    for file in (path, *(path.parent / location for location in external)):
+        if file.is_file() and file.resolve().is_relative_to(path.parent.resolve()):
+            _feed(digest, file)
+    return digest.hexdigest()
+
+
+def _feed(digest: hashlib._Hash, file: Path) -> None:
+    with file.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+
+
+def _resolve_external(model: ir.Model, base_dir: Path | None) -> None:
+    if base_dir is not None:
+        for graph in (model.graph, *model.graph.subgraphs()):
+            ir.external_data.set_base_dir(graph, base_dir)
+            for value in graph.initializers.values():
+                _check_size(value)
+
+
+def _check_size(value: ir.Value) -> None:
+    tensor = value.const_value
+    if isinstance(tensor, ir.ExternalTensor):
+        end = (tensor.offset or 0) + tensor.nbytes
+        size = Path(tensor.path).stat().st_size
+        if end > size:
+            raise InvalidModelError(
+                f"initializer {value.name!r}: expected external data up to byte {end}, got a file of {size}"
+            )

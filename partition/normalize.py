@@ -1,0 +1,42 @@
+"""Bring a graph into the form that the rules speak of: inlined, constants as initializers, Gemm split, shapes known."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from partition.errors import InvalidModelError
+from partition.folding import FoldConstantsPass
+from partition.gemm import SplitGemmPass
+from partition.shapes import InferShapesPass
+
+
+def normalize(model: ir.Model) -> ir.Model:
+    """The same function as an equal, simpler graph; `model` is changed.
+
+    Raises:
+        InvalidModelError: if the graph is inconsistent.
+    """
+    try:
+        return ir.passes.Sequential(*_passes())(model).model
+    except (ir.passes.PassError, ValueError, TypeError, KeyError) as error:
+        cause = error.__cause__ or error
+        raise InvalidModelError(f"model {model.graph.name!r}: expected a consistent graph, got: {cause}") from error
+
+
+def _passes() -> list[ir.passes.InPlacePass]:
+    return [
+        common.InlinePass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.RemoveInitializersFromInputsPass(),
+        common.OutputFixPass(),
+        common.TopologicalSortPass(),
+        InferShapesPass(),
+        FoldConstantsPass(),
+        SplitGemmPass(),
+        FoldConstantsPass(),
+        common.RemoveUnusedNodesPass(),
+        common.RemoveUnusedOpsetsPass(),
+        common.NameFixPass(),
+        InferShapesPass(),
+    ]

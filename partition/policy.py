@@ -1,0 +1,104 @@
+"""What a strategy allows: for every op, the choices among which the search may take the cheapest.
+
+serial: everything on rank 0.
+batch:  what depends on the first axis of the inputs is divided along it, and only along it; the rest runs on rank 0.
+row:    an op with a weight is divided by its output neurons.
+column: an op with a weight is divided by its input neurons.
+Under row and column, ops without weights may do anything that their rule allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from partition.choices import Choice, split_by, split_choices, whole_choices
+from partition.errors import StrategyError
+from partition.graph import Graph, Op
+from partition.placement import Partial, Shard
+from partition.rules import RULES, Rule
+from partition.rules.sparse import CHAIN
+from partition.sparse.choices import chain_choices
+
+STRATEGIES = ("auto", "batch", "column", "row", "serial")
+
+
+def parse_strategy(strategy: str, workers: int) -> str:
+    """The strategy's name, once both can be.
+
+    Raises:
+        StrategyError: if the strategy is unknown, or does not fit the number of workers.
+    """
+    if strategy not in STRATEGIES:
+        raise StrategyError(f"strategy: expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise StrategyError(f"workers: expected a number >= 1, got {workers!r}")
+    if strategy == "serial" and workers != 1:
+        raise StrategyError(f"strategy serial: expected 1 worker, got {workers}; use batch, row, column or auto")
+    return strategy
+
+
+def allowed_choices(graph: Graph, strategy: str, workers: int) -> list[tuple[Choice, ...]]:
+    """For every op of the graph, what the strategy allows; at least one choice each."""
+    rules = [RULES.find(graph.facts(op)) for op in graph.ops]
+    if strategy == "serial" or workers == 1:
+        return [whole_choices(op)[-1:] for op in graph.ops]  # the last one is "single"
+    if strategy == "batch":
+        return _by_batch(graph, rules)
+    return [_by_weight(graph, op, rule, strategy) for op, rule in zip(graph.ops, rules, strict=True)]
+
+
+def _by_weight(graph: Graph, op: Op, rule: Rule | None, strategy: str) -> tuple[Choice, ...]:
+    if op.proto.op_type == CHAIN:
+        return chain_choices("row" if strategy == "row" else "column")
+    if rule is None:
+        return whole_choices(op)
+    letter = rule.row if strategy == "row" else rule.column
+    split = tuple(split_choices(graph, op, rule))
+    forced = tuple(choice for choice in split if letter and choice.letter == letter)
+    return forced or (*split, *whole_choices(op))
+
+
+def _by_batch(graph: Graph, rules: Iterable[Rule | None]) -> list[tuple[Choice, ...]]:
+    """Follow the batch axis from the inputs; where it is lost, rank 0 goes on alone."""
+    axes = batch_inputs(graph)
+    allowed: list[tuple[Choice, ...]] = []
+    for op, rule in zip(graph.ops, rules, strict=True):
+        choice = _along_batch(graph, op, rule, axes)
+        allowed.append(_chain_or(op, choice) if choice else _whole_in_batch(graph, op))
+        for name, placement in zip(op.outputs, choice.outputs if choice else (), strict=False):
+            if isinstance(placement, Shard):
+                axes[name] = placement.axis
+    return allowed
+
+
+def _chain_or(op: Op, choice: Choice) -> tuple[Choice, ...]:
+    return chain_choices("batch") if op.proto.op_type == CHAIN else (choice,)
+
+
+def batch_inputs(graph: Graph) -> dict[str, int]:
+    """The inputs that carry the batch: their first axis has the size or symbol that the first such input's has."""
+    shapes = {name: graph.values[name].shape for name in graph.inputs if graph.values[name].travels}
+    ranked = {name: shape for name, shape in shapes.items() if shape}
+    symbols = [shape[0] for shape in ranked.values() if isinstance(shape[0], str)]
+    first = symbols[0] if symbols else next((shape[0] for shape in ranked.values()), None)
+    return {name: 0 for name, shape in ranked.items() if shape[0] == first and (first is not None or len(ranked) == 1)}
+
+
+def _along_batch(graph: Graph, op: Op, rule: Rule | None, axes: dict[str, int]) -> Choice | None:
+    """The split along the letter that all batch inputs of the op share; None if there is none."""
+    carrying = [(i, axes[name]) for i, name in enumerate(op.inputs) if name in axes]
+    if rule is None or op.random or not carrying or any(name in axes for name in op.captured):
+        return None
+    letters = {rule.inputs[i][axis] for i, axis in carrying if axis < len(rule.inputs[i])}
+    if len(letters) != 1 or not letters <= set(rule.letters) or any(not rule.inputs[i] for i, _ in carrying):
+        return None
+    choice = split_by(rule, letters.pop())
+    travels = all(graph.values[name].travels for name in op.outputs if name in graph.values)
+    return choice if travels and not any(isinstance(p, Partial) for p in choice.outputs) else None
+
+
+def _whole_in_batch(graph: Graph, op: Op) -> tuple[Choice, ...]:
+    """An op of constants may be computed everywhere; any other without a batch on rank 0."""
+    replicate = whole_choices(op)
+    constant = all(name in graph.constant_names for name in op.reads)
+    return replicate if constant else replicate[-1:]

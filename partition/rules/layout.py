@@ -1,0 +1,115 @@
+"""Ops that move elements about without computing: only where an axis stays recognisably itself."""
+
+from __future__ import annotations
+
+from partition.rules.facts import OpFacts, Shape, axis_letters, normal_axis
+from partition.rules.registry import RULES
+from partition.rules.rule import REPEATED, Rule
+
+_LINEAR = (frozenset({0}),)
+
+
+@RULES.register("Transpose")
+def transpose(facts: OpFacts) -> Rule | None:
+    """`a b -> b a`."""
+    shape = facts.shapes[0]
+    if shape is None:
+        return None
+    letters = axis_letters(len(shape))
+    order = facts.attributes.get("perm") or range(len(shape) - 1, -1, -1)
+    return Rule((letters,), (tuple(letters[int(i)] for i in order),), linear=_LINEAR)
+
+
+@RULES.register("Flatten")
+def flatten(facts: OpFacts) -> Rule | None:
+    """`a b c -> a y; whole b c` for axis 1: the first axis survives."""
+    shape = facts.shapes[0]
+    if shape is None:
+        return None
+    if not shape or normal_axis(facts.integer("axis", 1), len(shape)) != 1:
+        return None
+    letters = axis_letters(len(shape))
+    return Rule((letters,), ((letters[0], "y"),), whole=frozenset(letters[1:]), linear=_LINEAR)
+
+
+@RULES.register("Reshape")
+def reshape(facts: OpFacts) -> Rule | None:
+    """`a b c, - -> a y z; whole b c`: leading axes that the target copies (0), or the first if it is inferred (-1)."""
+    shape, target = facts.shapes[0], facts.integers("shape", 1)
+    if shape is None or target is None or facts.integer("allowzero", 0):
+        return None
+    letters = axis_letters(len(shape))
+    kept = _kept_axes(shape, target)
+    output = tuple(letters[i] if i < kept else f"y{i}" for i in range(len(target)))
+    inputs = (letters, *(() for _ in facts.shapes[1:]))
+    return Rule(inputs, (output,), whole=frozenset(letters[kept:]), linear=_LINEAR)
+
+
+def _kept_axes(shape: Shape, target: tuple[int, ...]) -> int:
+    """How many leading axes the target keeps whatever their size."""
+    kept = 0
+    while kept < min(len(shape), len(target)) and target[kept] == 0:
+        kept += 1
+    if kept == 0 and target and shape and target[0] == -1 and 0 not in target[1:] and _same_rest(shape[1:], target[1:]):
+        return 1
+    return kept
+
+
+def _same_rest(rest: Shape, target: tuple[int, ...]) -> bool:
+    """Whether both sides hold the same number of elements behind the first axis, and not none: -1 cannot stand for that."""
+    product = 1
+    for size in rest:
+        if not isinstance(size, int):
+            return False
+        product *= size
+    for size in target:
+        product, left = divmod(product, size) if size else (0, 1)
+        if left:
+            return False
+    return product == 1
+
+
+@RULES.register("Squeeze", "Unsqueeze")
+def squeeze(facts: OpFacts) -> Rule | None:
+    """`a 1 b, - -> a b`, and back."""
+    shape, axes = facts.shapes[0], facts.integers("axes", 1)
+    if shape is None or axes is None:
+        return None
+    inputs = tuple(() for _ in facts.shapes[1:])
+    if facts.op_type == "Squeeze":
+        gone = {normal_axis(axis, len(shape)) for axis in axes}
+        letters = tuple(REPEATED if i in gone else name for i, name in enumerate(axis_letters(len(shape))))
+        return Rule((letters, *inputs), (tuple(x for x in letters if x != REPEATED),), linear=_LINEAR)
+    new = {normal_axis(axis, len(shape) + len(axes)) for axis in axes}
+    names = iter(axis_letters(len(shape)))
+    output = tuple(REPEATED if i in new else next(names) for i in range(len(shape) + len(axes)))
+    return Rule((axis_letters(len(shape)), *inputs), (output,), linear=_LINEAR)
+
+
+@RULES.register("Concat")
+def concat(facts: OpFacts) -> Rule | None:
+    """`a b, a c -> a y`: the joined axis stays whole; the others follow where all inputs surely agree."""
+    shapes = [shape for shape in facts.shapes if shape is not None]
+    if len(shapes) < len(facts.shapes):
+        return None
+    rank = len(shapes[0])
+    axis = normal_axis(facts.integer("axis", 0), rank)
+    letters = axis_letters(rank)
+    inputs = tuple((*letters[:axis], f"x{i}", *letters[axis + 1 :]) for i in range(len(shapes)))
+    output = (*letters[:axis], "y", *letters[axis + 1 :])
+    whole = frozenset(f"x{i}" for i in range(len(shapes)))
+    return Rule(inputs, (output,), whole=whole, linear=(frozenset(range(len(shapes))),))
+
+
+@RULES.register("Gather")
+def gather(facts: OpFacts) -> Rule | None:
+    """`v d, a b -> a b d; whole v`: a table's rows are looked up; every other axis follows."""
+    table, indices = facts.shapes[:2]
+    if table is None or indices is None:
+        return None
+    axis = normal_axis(facts.integer("axis", 0), len(table))
+    names = tuple(f"d{i}" for i in range(len(table)))
+    looked_up = axis_letters(len(indices))
+    output = (*names[:axis], *looked_up, *names[axis + 1 :])
+    row = names[-1] if facts.is_weight(0) and axis == 0 and len(table) == 2 else ""
+    return Rule((names, looked_up), (output,), whole=frozenset({names[axis]}), row=row, linear=_LINEAR)

@@ -1,0 +1,54 @@
+"""MatMul: 1-D, 2-D and batched with broadcasting."""
+
+from __future__ import annotations
+
+from partition.rules.facts import Dim, OpFacts, Shape, axis_letters
+from partition.rules.registry import RULES
+from partition.rules.rule import REPEATED, Letters, Rule
+
+_EITHER = (frozenset({0}), frozenset({1}))
+
+
+@RULES.register("MatMul")
+def matmul(facts: OpFacts) -> Rule | None:
+    """`a m k, a k n -> a m n; reduce k: sum`; a 1-D side has no m or no n."""
+    left, right = facts.shapes
+    if left is None or right is None or not left or not right:
+        return None
+    batches = (left[:-2], right[:-2])
+    letters = axis_letters(max(map(len, batches)))
+    m: Letters = ("m",) if len(left) > 1 else ()
+    n: Letters = ("n",) if len(right) > 1 else ()
+    row, column = _neurons(facts, m, n)
+    return Rule(
+        ((*_batch(batches[0], letters), *m, "k"), (*_batch(batches[1], letters), "k", *n)),
+        ((*letters, *m, *n),),
+        reduce={"k": "sum"},
+        whole=_ambiguous(batches, letters),
+        row=row,
+        column=column,
+        linear=_EITHER,
+    )
+
+
+def _neurons(facts: OpFacts, m: Letters, n: Letters) -> tuple[str, str]:
+    """Letters of the output and input neurons of the weight, if one side is a weight."""
+    if facts.is_weight(0) == facts.is_weight(1):
+        return "", ""
+    outputs = n if facts.is_weight(1) else m
+    return "".join(outputs), "k"
+
+
+def _batch(shape: Shape, letters: Letters) -> Letters:
+    own = letters[len(letters) - len(shape) :]
+    return tuple(REPEATED if dim == 1 else name for dim, name in zip(shape, own, strict=True))
+
+
+def _ambiguous(batches: tuple[Shape, Shape], letters: Letters) -> frozenset[str]:
+    """Batch letters whose sizes may differ: one of them may be a hidden 1."""
+    left, right = (dict(zip(reversed(letters), reversed(shape), strict=False)) for shape in batches)
+    return frozenset(name for name in letters if not _equal(left.get(name, 1), right.get(name, 1)))
+
+
+def _equal(left: Dim, right: Dim) -> bool:
+    return 1 in (left, right) or (left is not None and left == right)

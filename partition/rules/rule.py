@@ -1,0 +1,110 @@
+"""A sharding rule: it names the axes of an op's inputs and outputs by letters.
+
+    a m k, a k n -> a m n; reduce k: sum; row n; column k; linear 0 | 1
+
+reads: axes of the same letter are divided together; `k` disappears and its pieces are summed; `row` and `column` name
+the letters of output and input neurons where an input is a weight; the op is linear in input 0 and in input 1, so that
+an unsummed (Partial) input gives an unsummed output; `0 1` without a bar would mean: linear in both together. `whole`
+lists letters that must not be divided. An axis written `1` has size 1 and is repeated as needed; an input written `-`
+has no letters (absent, a scalar, or read whole by every rank).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from partition.errors import RuleError
+
+Letters = tuple[str, ...]
+REPEATED = "1"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """See the module; inputs and outputs hold one tuple of letters per tensor.
+
+    reduce: letter -> "sum", "max", "min" or "prod": how the pieces' outputs are combined.
+    whole:  letters that every rank needs in full.
+    row:    letter of the weight's output neurons; empty when no input is a weight.
+    column: letter of the weight's input neurons.
+    linear: sets of inputs that may be Partial("sum") together, which makes every output so.
+    """
+
+    inputs: tuple[Letters, ...]
+    outputs: tuple[Letters, ...]
+    reduce: dict[str, str] = field(default_factory=dict)
+    whole: frozenset[str] = frozenset()
+    row: str = ""
+    column: str = ""
+    linear: tuple[frozenset[int], ...] = ()
+
+    @property
+    def letters(self) -> tuple[str, ...]:
+        """Letters that may be divided, in order of appearance."""
+        seen = dict.fromkeys(letter for axes in self.inputs for letter in axes)
+        return tuple(
+            letter for letter in seen if letter != REPEATED and letter not in self.whole and self._told(letter)
+        )
+
+    def _told(self, letter: str) -> bool:
+        """Whether every output says what becomes of the letter."""
+        return letter in self.reduce or all(letter in axes for axes in self.outputs)
+
+    def __str__(self) -> str:
+        parts = [f"{_tensors(self.inputs)} -> {_tensors(self.outputs)}"]
+        parts += [f"reduce {letter}: {op}" for letter, op in self.reduce.items()]
+        parts += [f"whole {' '.join(sorted(self.whole))}"] if self.whole else []
+        parts += [f"{word} {letter}" for word, letter in (("row", self.row), ("column", self.column)) if letter]
+        parts += ["linear " + " | ".join(" ".join(map(str, sorted(s))) for s in self.linear)] if self.linear else []
+        return "; ".join(parts)
+
+    @staticmethod
+    def parse(text: str) -> Rule:
+        """The rule that a text means; the inverse of str().
+
+        Raises:
+            RuleError: if the text is malformed.
+        """
+        head, *clauses = (part.strip() for part in text.split(";"))
+        if head.count("->") != 1:
+            raise RuleError(f"rule {text!r}: expected 'inputs -> outputs', got {head!r}")
+        left, right = head.split("->")
+        found = _clauses(text, clauses)
+        return Rule(
+            _letters(left),
+            _letters(right),
+            reduce=dict(_reduction(text, item) for item in found.get("reduce", [])),
+            whole=frozenset(" ".join(found.get("whole", [])).split()),
+            row="".join(found.get("row", [])),
+            column="".join(found.get("column", [])),
+            linear=_linear(found.get("linear", [])),
+        )
+
+
+def _tensors(tensors: tuple[Letters, ...]) -> str:
+    return ", ".join(" ".join(axes) or "-" for axes in tensors)
+
+
+def _letters(text: str) -> tuple[Letters, ...]:
+    return tuple(tuple(letter for letter in part.split() if letter != "-") for part in text.split(","))
+
+
+def _clauses(text: str, clauses: list[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for clause in clauses:
+        word, _, rest = clause.partition(" ")
+        if word not in ("reduce", "whole", "row", "column", "linear"):
+            raise RuleError(f"rule {text!r}: expected reduce, whole, row, column or linear, got {clause!r}")
+        found.setdefault(word, []).append(rest.strip())
+    return found
+
+
+def _reduction(text: str, item: str) -> tuple[str, str]:
+    letter, colon, op = item.partition(":")
+    if not colon or op.strip() not in ("sum", "max", "min", "prod"):
+        raise RuleError(f"rule {text!r}: expected 'reduce letter: sum|max|min|prod', got {item!r}")
+    return letter.strip(), op.strip()
+
+
+def _linear(items: list[str]) -> tuple[frozenset[int], ...]:
+    return tuple(frozenset(map(int, part.split())) for item in items for part in item.split("|"))

@@ -1,0 +1,84 @@
+"""A sparse layer: weight, bias and bounds as one thing, and the parts of it that a rank keeps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partition.sparse.assignment import Rows
+from partition.sparse.weights import SparseWeight
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class SparseLayer:
+    """y = clip(x W + bias, low, high).
+
+    bias: [n], or None.
+    low, high: -inf and inf where there is no bound.
+    """
+
+    name: str
+    weight: SparseWeight
+    bias: Array | None = None
+    low: float = -math.inf
+    high: float = math.inf
+
+    @property
+    def zero_preserving(self) -> bool:
+        """Whether a sample of zeros gives zeros, exactly: clip(bias) is 0 everywhere. NaN is not 0."""
+        bias = np.zeros(1) if self.bias is None else self.bias
+        return bool((np.minimum(np.maximum(bias, self.low), self.high) == 0).all())
+
+
+@dataclass(frozen=True, eq=False)
+class LocalWeight:
+    """Part of a weight by output row, as the kernels read it: row i sums values[e] * x[indices[e]].
+
+    indptr: [rows + 1] int32; indices: [nnz] int32; values: [nnz].
+    """
+
+    indptr: Rows
+    indices: Rows
+    values: Array
+
+
+def inputs_read(weight: SparseWeight, outputs: Rows) -> Rows:
+    """Input neurons that any of these output neurons reads, ascending."""
+    return np.unique(weight.indices[_entries(weight, outputs)]).astype(np.int32)
+
+
+def outputs_fed(weight: SparseWeight, inputs: Rows) -> Rows:
+    """Output neurons that read any of these input neurons, ascending."""
+    mine = np.flatnonzero(_is_in(weight, inputs)[weight.indices])
+    return np.unique(np.searchsorted(weight.indptr, mine, side="right") - 1).astype(np.int32)
+
+
+def part_of(weight: SparseWeight, outputs: Rows, inputs: Rows) -> LocalWeight:
+    """The entries from `inputs` to `outputs` (both ascending), numbered within them."""
+    entries = _entries(weight, outputs)
+    counts = np.diff(weight.indptr)[outputs]
+    owner = np.repeat(np.arange(outputs.size), counts)
+    kept = _is_in(weight, inputs)[weight.indices[entries]]
+    numbers = np.searchsorted(inputs, weight.indices[entries][kept]).astype(np.int32)
+    sizes = np.bincount(owner[kept], minlength=outputs.size)
+    indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    return LocalWeight(indptr, numbers, np.ascontiguousarray(weight.values[entries][kept]))
+
+
+def _is_in(weight: SparseWeight, inputs: Rows) -> NDArray[np.bool_]:
+    mask = np.zeros(weight.shape[0], np.bool_)
+    mask[inputs] = True
+    return mask
+
+
+def _entries(weight: SparseWeight, outputs: Rows) -> NDArray[np.int64]:
+    """Positions of the stored entries of these columns, column by column."""
+    starts, counts = weight.indptr[:-1][outputs], np.diff(weight.indptr)[outputs]
+    offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.repeat(starts, counts) + offsets

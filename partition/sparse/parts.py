@@ -1,0 +1,278 @@
+"""The instructions of a chain of sparse layers: the same list on every rank, with gaps where a rank has nothing to do.
+
+row:    a rank computes the output neurons that it owns; before each layer it gets the rows it reads.
+column: a rank multiplies by the input neurons that it owns; the partial rows go to their owners, are summed there, and
+        get bias and bounds once.
+batch:  a rank computes all layers on its samples.
+single: rank 0 computes alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from engine.program import Exchange, Instruction, Run
+from numpy.typing import NDArray
+
+from partition.choices import Choice
+from partition.placement import REPLICATE, ROOT, Placement, Shard
+from partition.schedule import Chain, local_name
+from partition.sparse.assignment import Assign, Owned, Rows, contiguous
+from partition.sparse.layers import LocalWeight, SparseLayer, inputs_read, outputs_fed, part_of
+from partition.sparse.maps import RowMaps, row_maps, rows_sent
+from partition.weights import Stored
+
+Layers = tuple[SparseLayer, ...]
+Step = tuple[Instruction | None, dict[str, Stored]]
+
+
+@dataclass(frozen=True)
+class ChainPart:
+    """What a chain is on one rank.
+
+    instructions: as long on every rank; None = not for this one. Steps are numbered by whoever puts them in a program.
+    stored:       per instruction, the tensors of the shard that it reads.
+    """
+
+    instructions: tuple[Instruction | None, ...]
+    stored: tuple[Mapping[str, Stored], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ChainPlan:
+    """A chain, how it is computed, and who owns which neurons of which layer."""
+
+    layers: Layers
+    choice: Choice
+    source: str
+    target: str
+    workers: int
+    assign: Assign = field(default=contiguous)
+
+    @cached_property
+    def owned(self) -> tuple[Owned, ...]:
+        """Owners of the neurons before layer i; the last entry are those behind the last layer."""
+        sizes = [self.layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in self.layers)]
+        return tuple(self.assign(size, self.workers) for size in sizes)
+
+    @cached_property
+    def wanted(self) -> tuple[Owned, ...]:
+        """row: the neurons that each rank reads in layer i."""
+        pairs = zip(self.layers, self.owned[1:], strict=True)
+        return tuple(tuple(inputs_read(layer.weight, rows) for rows in owned) for layer, owned in pairs)
+
+    @cached_property
+    def fed(self) -> tuple[Owned, ...]:
+        """column: the output neurons of layer i that each rank has a part of."""
+        pairs = zip(self.layers, self.owned, strict=False)
+        return tuple(tuple(outputs_fed(layer.weight, rows) for rows in owned) for layer, owned in pairs)
+
+    def part(self, rank: int) -> ChainPart:
+        """The chain on one rank."""
+        steps = list(_MODES[self.choice.mode](_Rank(self, rank)))
+        return ChainPart(tuple(step[0] for step in steps), tuple(step[1] for step in steps))
+
+    def rows_moved(self) -> int:
+        """Rows that travel between layers."""
+        if self.choice.mode == "row":
+            return sum(rows_sent(*pair) for pair in zip(self.owned[1:-1], self.wanted[1:], strict=True))
+        if self.choice.mode == "column":
+            return sum(rows_sent(*pair) for pair in zip(self.fed, self.owned[1:], strict=True))
+        return 0
+
+
+def plan_chain(chain: Chain, layers: Layers, workers: int) -> ChainPlan:
+    """The plan of a scheduled chain."""
+    return ChainPlan(layers, chain.choice, chain.op.inputs[0], chain.op.outputs[0], workers)
+
+
+class _Rank:
+    """Builds the steps of one rank."""
+
+    def __init__(self, plan: ChainPlan, rank: int) -> None:
+        self.plan, self.rank = plan, rank
+        self.group = tuple(range(plan.workers))
+        self.at_root = rank == ROOT.rank
+        self.everything = [np.arange(layer.weight.shape[0], dtype=np.int32) for layer in plan.layers]
+
+    def live(self, name: str) -> str:
+        return f"{self.plan.target}@{name}"
+
+    def where(self, placement: Placement) -> bool:
+        return self.at_root or placement != ROOT
+
+    def enter(self, output: str) -> Step:
+        """Dense to live, wherever the input is."""
+        source = self.plan.choice.inputs[0]
+        run = Run(0, "to_live", (local_name(self.plan.source, source),), (output,), layer=self.plan.source)
+        return (run if self.where(source) else None), {}
+
+    def leave(self, value: str) -> Step:
+        """Live to dense, wherever the output is wanted."""
+        target = self.plan.choice.outputs[0]
+        run = Run(0, "to_dense", (value,), (local_name(self.plan.target, target),), layer=self.plan.target)
+        return (run if self.where(target) else None), {}
+
+    def move(self, kind: str, source: str, target: str, axis: int = 0) -> Step:
+        """An exchange with rank 0 as its root."""
+        reads = self.at_root or kind == "gather"
+        writes = self.at_root or kind != "gather"
+        names = (source if reads else "", target if writes else "")
+        return Exchange(0, kind, *names, group=self.group, axis=axis, root=ROOT.rank, layer=self.plan.target), {}  # type: ignore[arg-type]
+
+    def rows(self, source: str, target: str, held: Owned, wanted: Owned, layer: str, reduce: str = "") -> Step:
+        """An exchange of the rows that others want."""
+        prefix = target
+        maps = row_maps(held, wanted, self.rank)
+        exchange = Exchange(
+            0, "rows", source, target, self.group, axis=1, reduce=reduce, maps=prefix, rows=maps.rows, layer=layer
+        )
+        return exchange, _stored_maps(prefix, maps)
+
+    def multiply(self, number: int, source: str, target: str, outputs: Rows, inputs: Rows, kernel: str) -> Step:
+        """One layer on some output and input neurons."""
+        layer, prefix = self.plan.layers[number], f"{target}.weight"
+        weight = part_of(layer.weight, outputs, inputs)
+        stored = _stored_weight(prefix, weight)
+        attributes: dict[str, bool | float] = {}
+        if kernel == "sparse_layer":
+            attributes, more = _tail(layer, outputs, prefix)
+            stored |= more
+        names = tuple(stored)
+        return Run(0, kernel, (source,), (target,), weights=names, attributes=attributes, layer=layer.name), stored
+
+    def tail(self, number: int, source: str, target: str) -> Step:
+        """Bias and bounds on rows that are summed already."""
+        layer = self.plan.layers[number]
+        attributes, stored = _tail(layer, self.plan.owned[number + 1][self.rank], f"{target}.tail")
+        run = Run(
+            0, "sparse_tail", (source,), (target,), weights=tuple(stored), attributes=attributes, layer=layer.name
+        )
+        return run, stored
+
+
+def _stored_maps(prefix: str, maps: RowMaps) -> dict[str, Stored]:
+    names = ("send_ptr", "send_rows", "recv_ptr", "recv_rows")
+    return {f"{prefix}.{name}": Stored(_value(getattr(maps, name)), is_weight=False) for name in names}
+
+
+def _stored_weight(prefix: str, weight: LocalWeight) -> dict[str, Stored]:
+    return {f"{prefix}.{name}": Stored(_value(getattr(weight, name))) for name in ("indptr", "indices", "values")}
+
+
+def _tail(layer: SparseLayer, outputs: Rows, prefix: str) -> tuple[dict[str, bool | float], dict[str, Stored]]:
+    """Bias and bounds; a bias that is the same everywhere is a number, not a tensor."""
+    attributes: dict[str, bool | float] = {"zero_preserving": layer.zero_preserving}
+    bounds = {"clip_min": layer.low, "clip_max": layer.high}
+    attributes |= {name: bound for name, bound in bounds.items() if not math.isinf(bound)}
+    if layer.bias is None:
+        return attributes, {}
+    if np.unique(layer.bias).size == 1:
+        return {**attributes, "bias": float(layer.bias[0])}, {}
+    return attributes, {f"{prefix}.bias": Stored(_value(layer.bias[outputs]))}
+
+
+def _value(array: NDArray[np.generic]) -> Callable[[], NDArray[np.generic]]:
+    return lambda: array
+
+
+def _row(rank: _Rank) -> Iterator[Step]:
+    plan = rank.plan
+    yield from _row_entry(rank)
+    for i, layer in enumerate(plan.layers):
+        inputs = _row_inputs(rank, i)
+        yield rank.multiply(
+            i, rank.live(f"in{i}"), rank.live(f"own{i + 1}"), plan.owned[i + 1][rank.rank], inputs, "sparse_layer"
+        )
+        if i + 1 < len(plan.layers):
+            yield rank.rows(
+                rank.live(f"own{i + 1}"), rank.live(f"in{i + 1}"), plan.owned[i + 1], plan.wanted[i + 1], layer.name
+            )
+    yield from _exit(rank, rank.live(f"own{len(plan.layers)}"))
+
+
+def _row_entry(rank: _Rank) -> Iterator[Step]:
+    """From rank 0 to everybody, or from each owner to who reads its rows."""
+    source = rank.plan.choice.inputs[0]
+    if source == Shard(1):
+        yield rank.enter(rank.live("own0"))
+        owned, wanted = rank.plan.owned[0], rank.plan.wanted[0]
+        yield rank.rows(rank.live("own0"), rank.live("in0"), owned, wanted, rank.plan.source)
+        return
+    yield rank.enter(rank.live("in0"))
+    if source == ROOT:
+        yield rank.move("broadcast", rank.live("in0"), rank.live("in0"))
+
+
+def _row_inputs(rank: _Rank, number: int) -> Rows:
+    """The input neurons that a rank has before a layer: those it asked for, or all of them at the start."""
+    whole = number == 0 and rank.plan.choice.inputs[0] in (ROOT, REPLICATE)
+    return rank.everything[0] if whole else rank.plan.wanted[number][rank.rank]
+
+
+def _column(rank: _Rank) -> Iterator[Step]:
+    plan = rank.plan
+    if plan.choice.inputs[0] == ROOT:
+        yield rank.enter(rank.live("all"))
+        yield rank.move("scatter", rank.live("all"), rank.live("own0"), axis=1)
+    else:
+        yield rank.enter(rank.live("own0"))
+    for i, layer in enumerate(plan.layers):
+        mine, part, summed = (rank.live(f"{name}{i}") for name in ("own", "part", "sum"))
+        outputs, inputs = plan.fed[i][rank.rank], plan.owned[i][rank.rank]
+        yield rank.multiply(i, mine, part, outputs, inputs, "sparse_matmul")
+        yield rank.rows(part, summed, plan.fed[i], plan.owned[i + 1], layer.name, reduce="sum")
+        yield rank.tail(i, summed, rank.live(f"own{i + 1}"))
+    yield from _exit(rank, rank.live(f"own{len(plan.layers)}"))
+
+
+def _exit(rank: _Rank, value: str) -> Iterator[Step]:
+    """To rank 0 while still live: dead samples do not travel."""
+    if rank.plan.choice.outputs[0] == ROOT:
+        yield rank.move("gather", value, rank.live("out"), axis=1)
+        yield rank.leave(rank.live("out"))
+    else:
+        yield rank.leave(value)
+
+
+def _batch(rank: _Rank) -> Iterator[Step]:
+    plan = rank.plan
+    yield rank.enter(rank.live("all" if plan.choice.inputs[0] == ROOT else "own0"))
+    if plan.choice.inputs[0] == ROOT:
+        yield rank.move("scatter", rank.live("all"), rank.live("own0"))
+    yield from _all_layers(rank)
+    last = rank.live(f"own{len(plan.layers)}")
+    if plan.choice.outputs[0] == ROOT:
+        yield rank.move("gather", last, rank.live("out"))
+        yield rank.leave(rank.live("out"))
+    else:
+        yield rank.leave(last)
+
+
+def _single(rank: _Rank) -> Iterator[Step]:
+    if rank.at_root:
+        yield rank.enter(rank.live("own0"))
+        yield from _all_layers(rank)
+        yield rank.leave(rank.live(f"own{len(rank.plan.layers)}"))
+    else:
+        yield from [(None, {})] * (2 + len(rank.plan.layers))
+
+
+def _all_layers(rank: _Rank) -> Iterator[Step]:
+    for i, layer in enumerate(rank.plan.layers):
+        outputs = np.arange(layer.weight.shape[1], dtype=np.int32)
+        yield rank.multiply(
+            i, rank.live(f"own{i}"), rank.live(f"own{i + 1}"), outputs, rank.everything[i], "sparse_layer"
+        )
+
+
+_MODES: Mapping[str, Callable[[_Rank], Iterator[Step]]] = {
+    "batch": _batch,
+    "column": _column,
+    "row": _row,
+    "single": _single,
+}

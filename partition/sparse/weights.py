@@ -1,0 +1,160 @@
+"""Sparse initializers, taken out of a proto before any library sees the graph.
+
+onnx-ir drops them silently, shape inference and the checker's full mode fail on them. Each leaves a typed graph input
+of its name as a placeholder, and its values in a side table; non-zeros are counted on both sides of every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from partition.errors import InvalidModelError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class SparseWeight:
+    """A [k, n] matrix by output neuron: the stored entries of column j are `slice(indptr[j], indptr[j + 1])`.
+
+    indptr:  [n + 1] int64.
+    indices: [nnz] int32, the input neuron of each entry, ascending within a column.
+    values:  [nnz].
+    """
+
+    shape: tuple[int, int]
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    values: Array
+
+    @property
+    def nnz(self) -> int:
+        """Stored entries."""
+        return int(self.values.size)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of values and indices."""
+        return self.values.nbytes + self.indices.nbytes + self.indptr.nbytes
+
+    def dense(self) -> Array:
+        """The same matrix [k, n] with its zeros."""
+        full = np.zeros(self.shape, self.values.dtype)
+        full[self.indices, np.repeat(np.arange(self.shape[1]), np.diff(self.indptr))] = self.values
+        return full
+
+
+def from_coordinates(shape: tuple[int, int], rows: Array, columns: Array, values: Array) -> SparseWeight:
+    """The weight with entries values[i] at (rows[i], columns[i]); explicit zeros are dropped.
+
+    Raises:
+        InvalidModelError: if an entry lies outside of the matrix or is given twice.
+    """
+    if values.size and not (
+        0 <= rows.min() and rows.max() < shape[0] and 0 <= columns.min() and columns.max() < shape[1]
+    ):
+        raise InvalidModelError(f"sparse initializer: expected indices inside {shape}, got some outside")
+    kept = np.flatnonzero(values != 0)
+    order = kept[np.lexsort((rows[kept], columns[kept]))]
+    keys = columns[order].astype(np.int64) * shape[0] + rows[order]
+    if (np.diff(keys) == 0).any():
+        raise InvalidModelError("sparse initializer: expected each entry once, got duplicates")
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(columns[order], minlength=shape[1]))]).astype(np.int64)
+    return SparseWeight(shape, indptr, rows[order].astype(np.int32), np.ascontiguousarray(values[order]))
+
+
+def from_dense(matrix: Array) -> SparseWeight:
+    """The stored entries of a dense [k, n] matrix."""
+    rows, columns = np.nonzero(matrix)
+    return from_coordinates((matrix.shape[0], matrix.shape[1]), rows, columns, matrix[rows, columns])
+
+
+def take_sparse(proto: onnx.ModelProto, base_dir: Path | None) -> dict[str, SparseWeight]:
+    """Move 2-D sparse initializers of the main graph from `proto` to a table, and make all other sparse tensors dense.
+
+    Raises:
+        InvalidModelError: if one is malformed, or non-zeros got lost.
+    """
+    table: dict[str, SparseWeight] = {}
+    for sparse in proto.graph.sparse_initializer:
+        _move(proto.graph, sparse, base_dir, table)
+    del proto.graph.sparse_initializer[:]
+    for graph in list(_inner_graphs(proto)):
+        _densify(graph, base_dir)
+    return table
+
+
+def _move(graph: onnx.GraphProto, sparse: onnx.SparseTensorProto, base_dir: Path | None, table: dict[str, Any]) -> None:
+    name, shape = sparse.values.name, tuple(sparse.dims)
+    values, coordinates = _coordinates(sparse, base_dir)
+    if len(shape) != 2:
+        graph.initializer.append(_dense_proto(name, shape, coordinates, values))
+        return
+    table[name] = from_coordinates((shape[0], shape[1]), coordinates[0], coordinates[1], values)
+    if table[name].nnz != np.count_nonzero(values):
+        raise InvalidModelError(
+            f"sparse initializer {name!r}: expected {np.count_nonzero(values)} non-zeros, got {table[name].nnz}"
+        )
+    if all(value.name != name for value in graph.input):
+        graph.input.append(onnx.helper.make_tensor_value_info(name, sparse.values.data_type, shape))
+
+
+def _coordinates(sparse: onnx.SparseTensorProto, base_dir: Path | None) -> tuple[Array, tuple[Array, ...]]:
+    """Values [nnz] and one index array [nnz] per axis.
+
+    Raises:
+        InvalidModelError: if the two do not fit.
+    """
+    where = str(base_dir or "")
+    values = onnx.numpy_helper.to_array(sparse.values, base_dir=where)
+    indices = onnx.numpy_helper.to_array(sparse.indices, base_dir=where)
+    shape = tuple(sparse.dims)
+    if indices.ndim not in (1, 2) or indices.shape[0] != values.size or any(dim < 0 for dim in shape):
+        raise InvalidModelError(
+            f"sparse initializer {sparse.values.name!r}: expected {values.size} indices, got {indices.shape}"
+        )
+    if indices.ndim == 2:
+        return values, tuple(indices.T)
+    if indices.size and not (0 <= indices.min() and indices.max() < np.prod(shape, dtype=np.float64)):
+        raise InvalidModelError(
+            f"sparse initializer {sparse.values.name!r}: expected indices inside {shape}, got some outside"
+        )
+    return values, np.unravel_index(indices, shape)
+
+
+def _dense_proto(name: str, shape: tuple[int, ...], coordinates: tuple[Array, ...], values: Array) -> onnx.TensorProto:
+    full = np.zeros(shape, values.dtype)
+    full[coordinates] = values
+    return onnx.numpy_helper.from_array(full, name)
+
+
+def _inner_graphs(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
+    """The main graph, the functions, and every graph inside of a node."""
+    todo: list[onnx.GraphProto | onnx.FunctionProto] = [proto.graph, *proto.functions]
+    while todo:
+        graph = todo.pop()
+        yield graph
+        for attribute in (a for node in graph.node for a in node.attribute):
+            todo += [attribute.g] if attribute.HasField("g") else []
+            todo += list(attribute.graphs)
+
+
+def _densify(graph: onnx.GraphProto | onnx.FunctionProto, base_dir: Path | None) -> None:
+    if isinstance(graph, onnx.GraphProto):
+        for sparse in graph.sparse_initializer:
+            values, coordinates = _coordinates(sparse, base_dir)
+            graph.initializer.append(_dense_proto(sparse.values.name, tuple(sparse.dims), coordinates, values))
+        del graph.sparse_initializer[:]
+    for attribute in (a for node in graph.node for a in node.attribute if a.HasField("sparse_tensor")):
+        values, coordinates = _coordinates(attribute.sparse_tensor, base_dir)
+        dense = _dense_proto("", tuple(attribute.sparse_tensor.dims), coordinates, values)
+        attribute.Clear()
+        attribute.name, attribute.type = "value", onnx.AttributeProto.TENSOR
+        attribute.t.CopyFrom(dense)

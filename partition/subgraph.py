@@ -1,0 +1,185 @@
+"""One rank's sub-graph of one level: an ONNX model whose weights are references into the rank's shard."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+
+import onnx
+from bundle.manifest import TensorEntry
+from onnx import helper
+
+from partition.cut import cut_nodes
+from partition.graph import Graph, make_op
+from partition.placement import Placement, Replicate, Shard, Single
+from partition.schedule import Compute, Level, Slice, local_name
+
+SHARD_LOCATION = "shard"
+EMBEDDED_BYTES = 1024
+_EMBEDDED_TYPES = frozenset({onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.BOOL})
+WeightKey = tuple[str, Placement]
+
+
+@dataclass
+class Piece:
+    """What one rank computes in one level, before it is written as ONNX.
+
+    reads:    values that come from outside, by local name: (value, placement).
+    produces: values computed here, by local name.
+    weights:  initializers, by local name.
+    embedded: small constants that stay in the graph.
+    outputs:  the produced values that somebody reads later; known once the piece is pruned.
+    """
+
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    reads: dict[str, tuple[str, Placement]] = field(default_factory=dict)
+    produces: dict[str, tuple[str, Placement]] = field(default_factory=dict)
+    weights: dict[str, WeightKey] = field(default_factory=dict)
+    embedded: dict[str, onnx.TensorProto] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+
+
+def make_piece(graph: Graph, level: Level, rank: int, workers: int) -> Piece:
+    """The nodes of a level that this rank computes; without nodes there is nothing to run."""
+    piece = Piece()
+    for cut in _ordered_cuts(level):
+        _add_cut(piece, graph, cut, rank, workers, level)
+    for compute in level.computes:
+        if compute.runs_on(rank):
+            _add_op(piece, graph, compute)
+    return piece
+
+
+def _ordered_cuts(level: Level) -> list[Slice]:
+    return sorted(level.slices, key=lambda cut: (cut.value, cut.axis))
+
+
+def _add_cut(piece: Piece, graph: Graph, cut: Slice, rank: int, workers: int, level: Level) -> None:
+    """A cut of a value that this level computes must come behind it; the nodes are sorted when the piece is pruned."""
+    shape = graph.values[cut.value].shape or ()
+    target = local_name(cut.value, Shard(cut.axis))
+    opset = graph.opsets.get("", 1)
+    nodes, constants = cut_nodes(cut.value, target, cut.axis, shape[cut.axis], rank, workers, opset)
+    piece.nodes += nodes
+    piece.embedded.update({constant.name: constant for constant in constants})
+    piece.produces[target] = (cut.value, Shard(cut.axis))
+    if not any(cut.value in compute.op.outputs for compute in level.computes):
+        piece.reads[cut.value] = (cut.value, Replicate())
+
+
+def _add_op(piece: Piece, graph: Graph, compute: Compute) -> None:
+    op, choice = compute.op, compute.choice
+    for name, placement in choice.needs(op):
+        _add_input(piece, graph, name, placement)
+    node = onnx.NodeProto()
+    node.CopyFrom(op.proto)
+    node.ClearField("doc_string")
+    node.ClearField("metadata_props")
+    node.ClearField("device_configurations")
+    node.input[:] = [local_name(n, p) if n else "" for n, p in zip(op.inputs, choice.inputs, strict=True)]
+    node.output[:] = [local_name(n, p) if n else "" for n, p in zip(op.outputs, choice.outputs, strict=True)]
+    piece.nodes.append(node)
+    piece.produces.update({local_name(n, p): (n, p) for n, p in zip(op.outputs, choice.outputs, strict=True) if n})
+
+
+def _add_input(piece: Piece, graph: Graph, name: str, placement: Placement) -> None:
+    local = local_name(name, placement)
+    if graph.is_weight(name):
+        if embedded := _embedded(graph, name, placement):
+            piece.embedded[local] = embedded
+        else:
+            piece.weights[local] = (name, Replicate() if isinstance(placement, Single) else placement)
+    elif local not in piece.produces:
+        piece.reads[local] = (name, placement)
+
+
+def _embedded(graph: Graph, name: str, placement: Placement) -> onnx.TensorProto | None:
+    """Small whole constants of integers (shapes, axes) and strings, which onnxruntime must see in the graph."""
+    tensor = graph.weights[name]
+    strings = int(tensor.dtype) == onnx.TensorProto.STRING
+    small = int(tensor.dtype) in _EMBEDDED_TYPES and tensor.nbytes <= EMBEDDED_BYTES
+    if isinstance(placement, Shard) or not (strings or small):
+        return None
+    if strings:
+        return helper.make_tensor(name, onnx.TensorProto.STRING, tuple(tensor.shape.numpy()), tensor.numpy().ravel())
+    dims = tuple(int(dim) for dim in tensor.shape.numpy())
+    return onnx.TensorProto(name=name, data_type=int(tensor.dtype), dims=dims, raw_data=tensor.tobytes())
+
+
+def pruned(piece: Piece, wanted: Container[str]) -> Piece:
+    """The piece without what leads to none of the wanted values; `outputs` are those that it makes."""
+    outputs = tuple(name for name in piece.produces if name in wanted)
+    needed, nodes = set(outputs), []
+    for node in reversed(_sorted(piece.nodes)):
+        if needed.intersection(node.output):
+            needed.update(make_op(node).reads)
+            nodes.append(node)
+    return Piece(
+        nodes[::-1],
+        {name: key for name, key in piece.reads.items() if name in needed},
+        {name: key for name, key in piece.produces.items() if name in needed},
+        {name: key for name, key in piece.weights.items() if name in needed},
+        {name: proto for name, proto in piece.embedded.items() if name in needed},
+        outputs,
+    )
+
+
+def write_piece(graph: Graph, piece: Piece, entries: Mapping[str, TensorEntry]) -> bytes:
+    """The piece as a serialized ONNX model; `entries` says where in the shard each weight lies."""
+    inputs = [_value_info(graph, local, *key) for local, key in piece.reads.items()]
+    results = [_value_info(graph, local, *piece.produces[local]) for local in piece.outputs]
+    references = (_reference(graph, local, key[0], entries[local]) for local, key in piece.weights.items())
+    proto = helper.make_graph(piece.nodes, "part", inputs, results, [*piece.embedded.values(), *references])
+    used = {"" if node.domain == "ai.onnx" else node.domain for node in piece.nodes} | {""}
+    nested = _nested(piece.nodes)
+    opsets = [helper.make_opsetid(d, v) for d, v in sorted(graph.opsets.items()) if d in used or nested]
+    model = helper.make_model(proto, opset_imports=opsets, ir_version=max(graph.ir_version, 4), producer_name="fsd")
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _nested(nodes: list[onnx.NodeProto]) -> bool:
+    return any(a.HasField("g") or a.graphs for node in nodes for a in node.attribute)
+
+
+def _sorted(source: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """The nodes so that each comes behind what it reads."""
+    makers = {name: i for i, node in enumerate(source) for name in node.output if name}
+    done: set[int] = set()
+    ordered: list[onnx.NodeProto] = []
+    stack = list(reversed(range(len(source))))
+    while stack:
+        index = stack[-1]
+        needed = [makers[n] for n in make_op(source[index]).reads if n in makers and makers[n] not in done]
+        if index in done or not needed:
+            stack.pop()
+            if index not in done:
+                done.add(index)
+                ordered.append(source[index])
+        else:
+            stack += needed
+    return ordered
+
+
+def _value_info(graph: Graph, local: str, name: str, placement: Placement) -> onnx.ValueInfoProto:
+    """Name, type and the sizes that every rank sees alike; a divided axis is left open."""
+    known = graph.values.get(name)
+    info = onnx.ValueInfoProto(name=local)
+    if known is None or known.type is None:
+        return info
+    info.type.CopyFrom(known.type)
+    if known.shape is not None and info.type.HasField("tensor_type"):
+        info.type.tensor_type.shape.SetInParent()
+        for axis, dim in enumerate(known.shape):
+            entry = info.type.tensor_type.shape.dim.add()
+            if isinstance(dim, int) and placement != Shard(axis):
+                entry.dim_value = dim
+    return info
+
+
+def _reference(graph: Graph, local: str, name: str, entry: TensorEntry) -> onnx.TensorProto:
+    """An initializer without data: where it lies in the shard."""
+    dtype = int(graph.weights[name].dtype)
+    tensor = onnx.TensorProto(name=local, data_type=dtype, dims=entry.shape, data_location=onnx.TensorProto.EXTERNAL)
+    for key, value in (("location", SHARD_LOCATION), ("offset", entry.offset), ("length", entry.nbytes)):
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
