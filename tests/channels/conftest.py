@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import socket
@@ -25,6 +24,7 @@ from channels.memory import MemoryChannel, MemoryHub
 from channels.object import ObjectChannel, ObjectSettings
 from channels.queue import QueueChannel, QueueSettings
 from channels.receive import Polling
+from channels.text import to_text
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -179,7 +179,7 @@ def _memory() -> Harness:
 
 def _queue(cloud: Clients, lane: QueueSettings) -> Harness:
     def inject(_config: ChannelConfig, _name: tuple[int, int, int], slot: int, data: bytes | str) -> None:
-        body = data if isinstance(data, str) else base64.b64encode(data).decode()
+        body = data if isinstance(data, str) else to_text(data)
         cloud.sqs.send_message(QueueUrl=lane.queue_urls[slot], MessageBody=body)
 
     return Harness(
