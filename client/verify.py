@@ -1,0 +1,152 @@
+"""Everybody's oracle: compile a model, run all ranks in this process, and hold the answer against plain onnxruntime."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime as ort
+from bundle.io import read_asset
+from bundle.manifest import Manifest
+from bundle.store import FolderStore, Store
+from engine.codec import program_from_json
+from engine.program import Exchange
+from numpy.typing import NDArray
+from partition import InvalidModelError, Options, compile_to_store
+
+from client.verify_compare import compare
+from client.verify_inputs import random_inputs
+from client.verify_run import SplitRun, run_ranks
+
+
+@dataclass(frozen=True)
+class RankReport:
+    """One rank: bytes of model weights in its shard, and the most bytes of live tensors that it held."""
+
+    rank: int
+    weight_bytes: int
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What a verification found.
+
+    ok:                 every output is within tolerance (client.verify_compare.TOLERANCES).
+    max_rel_err:        relative to the largest value of the output.
+    strategy:           as compiled: what `auto` chose.
+    exchanges:          number of exchanges by kind.
+    exchanged_bytes:    bytes of the tensors that ranks sent, before encoding.
+    problems:           one line per output that differs.
+    """
+
+    ok: bool
+    max_abs_err: float
+    max_rel_err: float
+    strategy: str
+    world_size: int
+    model_weight_bytes: int
+    ranks: tuple[RankReport, ...]
+    exchanges: Mapping[str, int]
+    exchanged_bytes: int
+    split_ops: int
+    replicated_ops: int
+    problems: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The report as JSON."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True)
+
+
+def run_split(
+    model: onnx.ModelProto | Path,
+    inputs: Mapping[str, NDArray[Any]],
+    workers: int,
+    strategy: str,
+    options: Options | None = None,
+) -> dict[str, NDArray[Any]]:
+    """The model's outputs by name, computed by `workers` ranks in this process.
+
+    Raises:
+        CompileError: if the model or the request cannot be.
+        EngineError, ChannelError: if a rank fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="fsd-verify-") as folder:
+        store = FolderStore(folder)
+        manifest = compile_to_store(store, model, strategy, workers, options=options)
+        return run_ranks(store, manifest, inputs).outputs
+
+
+def verify(
+    model: onnx.ModelProto | Path,
+    inputs: Mapping[str, NDArray[Any]] | None,
+    workers: int,
+    strategy: str,
+    options: Options | None = None,
+) -> VerifyReport:
+    """Compile, run split, and compare with onnxruntime on the model as it is.
+
+    inputs: by name; None = seeded random ones.
+
+    Raises:
+        CompileError: if the model or the request cannot be.
+        EngineError, ChannelError: if a rank fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="fsd-verify-") as folder:
+        store = FolderStore(folder)
+        manifest = compile_to_store(store, model, strategy, workers, options=options)
+        feeds = random_inputs(manifest.inputs) if inputs is None else inputs
+        run = run_ranks(store, manifest, feeds)
+        return _report(manifest, store, run, reference(model, feeds))
+
+
+def reference(model: onnx.ModelProto | Path, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The outputs by name of plain onnxruntime, which makes sparse initializers dense.
+
+    Raises:
+        InvalidModelError: if onnxruntime cannot run the model on these inputs.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
+    try:
+        session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+    except Exception as error:  # onnxruntime's errors have no common root
+        raise InvalidModelError(f"onnxruntime refuses the model or its inputs: {error}") from error
+
+
+def _report(manifest: Manifest, store: Store, run: SplitRun, expected: Mapping[str, NDArray[Any]]) -> VerifyReport:
+    difference = compare(expected, run.outputs)
+    ranks = zip(manifest.ranks, run.machines, strict=True)
+    return VerifyReport(
+        ok=difference.ok,
+        max_abs_err=difference.max_abs_err,
+        max_rel_err=difference.max_rel_err,
+        strategy=manifest.strategy,
+        world_size=manifest.world_size,
+        model_weight_bytes=manifest.model_weight_bytes,
+        ranks=tuple(RankReport(entry.rank, entry.weight_bytes, machine.peak_bytes) for entry, machine in ranks),
+        exchanges=exchange_counts(manifest, store),
+        exchanged_bytes=sum(record.sent_bytes for machine in run.machines for record in machine.trace),
+        split_ops=int(manifest.info["split_ops"]),
+        replicated_ops=int(manifest.info["replicated_ops"]),
+        problems=difference.problems,
+    )
+
+
+def exchange_counts(manifest: Manifest, store: Store) -> dict[str, int]:
+    """Exchanges by kind; one in which several ranks take part counts once."""
+    assets = {asset.sha256: asset for asset in manifest.assets}
+    steps: dict[int, str] = {}
+    for entry in manifest.ranks:
+        program = program_from_json(bytes(read_asset(store, manifest, assets[entry.program])))
+        steps |= {item.step: item.kind for item in program.instructions if isinstance(item, Exchange)}
+    return dict(sorted(Counter(steps.values()).items()))
