@@ -191,6 +191,13 @@ class Channel(ABC):
         finally:
             self._dispose()
 
+    def cleanup(self) -> None:  # noqa: B027 - most transports leave nothing
+        """Remove what the run left on the transport; for rank 0, when the others are done and before `close`.
+
+        Raises:
+            TransportError: if the service refuses it after all retries.
+        """
+
     def save_inbox(self) -> bytes:
         """Stop receiving and return what has not been used yet, signed, for another process to take over this slot.
 

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from channels.base import Channel
 from channels.config import ChannelConfig, ChannelHooks
+from channels.errors import ConfigError
 from channels.frame import OVERHEAD_BYTES
 from channels.retry import Backoff, Failure, send_in_parts, service_errors
 from channels.schedule import Schedule, Waiting
@@ -34,13 +35,13 @@ MISSING = ("NoSuchKey", "404")
 class ObjectSettings:
     """Where messages are kept, and how they are waited for.
 
-    prefix:  ends with "/"; everything lies under <prefix><run_id>/x/.
+    prefix:  the run's own, "runs/<run_id>/x/": all that is exchanged lies under it, and cleaning up empties it.
     threads: GETs or PUTs at the same time.
     waiting, abort_waiting: for a message; for the notice that the run is over.
     """
 
     bucket: str
-    prefix: str = "runs/"
+    prefix: str
     threads: int = 8
     waiting: Waiting = field(default_factory=Waiting)
     abort_waiting: Waiting = field(default_factory=lambda: Waiting(start_s=0.5, cap_s=2.0))
@@ -54,12 +55,13 @@ class ObjectChannel(Channel):
         self, config: ChannelConfig, settings: ObjectSettings, *, s3: S3Client, hooks: ChannelHooks | None = None
     ) -> None:
         super().__init__(config, hooks or ChannelHooks())
+        if f"/{config.run_id}/" not in settings.prefix or not settings.prefix.endswith("/"):
+            raise ConfigError(f"exchange prefix: expected one of run {config.run_id} alone, got {settings.prefix!r}")
         self._s3 = s3
         self._settings = settings
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix=f"slot-{config.slot}")
         self._schedule = Schedule()
-        self._run_prefix = f"{settings.prefix}{config.run_id}/x/"
-        self._prefix = f"{self._run_prefix}{config.attempt}-{config.epoch}/"
+        self._prefix = f"{settings.prefix}{config.attempt}-{config.epoch}/"
         self._abort_name = self._abort_name_of(config.slot)
 
     @property
@@ -126,7 +128,7 @@ class ObjectChannel(Channel):
         self._pool.shutdown(wait=True)
 
     def cleanup(self) -> None:
-        """Delete every object that the run exchanged, of all attempts. For rank 0, when the others are done.
+        """Delete every object that the run exchanged, of all attempts.
 
         Raises:
             TransportError: if the service refuses it after all retries.
@@ -136,9 +138,9 @@ class ObjectChannel(Channel):
 
     def _pages(self) -> Iterator[list[str]]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self._settings.bucket, Prefix=self._run_prefix, PaginationConfig={"PageSize": DELETE_BATCH}
+            Bucket=self._settings.bucket, Prefix=self._settings.prefix, PaginationConfig={"PageSize": DELETE_BATCH}
         )
-        with service_errors(f"s3 list_objects_v2 {self._run_prefix}"):
+        with service_errors(f"s3 list_objects_v2 {self._settings.prefix}"):
             for page in pages:
                 if names := [entry["Key"] for entry in page.get("Contents", [])]:
                     yield names

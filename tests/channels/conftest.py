@@ -191,6 +191,10 @@ def _queue(cloud: Clients, lane: QueueSettings) -> Harness:
 
 
 def _object(cloud: Clients, bucket: str) -> Harness:
+    def make(config: ChannelConfig, hooks: ChannelHooks) -> Channel:
+        settings = ObjectSettings(bucket, f"runs/{config.run_id}/x/")
+        return ObjectChannel(config, settings, s3=cloud.s3, hooks=hooks)
+
     def inject(config: ChannelConfig, name: tuple[int, int, int], slot: int, data: bytes | str) -> None:
         source, step, micro_batch = name
         key = f"runs/{config.run_id}/x/{config.attempt}-{config.epoch}/{step}/{micro_batch}/{source}-{slot}"
@@ -198,7 +202,7 @@ def _object(cloud: Clients, bucket: str) -> Harness:
 
     return Harness(
         "object",
-        lambda config, hooks: ObjectChannel(config, ObjectSettings(bucket), s3=cloud.s3, hooks=hooks),
+        make,
         inject,
         next(_EPOCHS),
     )
