@@ -13,8 +13,8 @@ _NUMPY = frozenset(("bool", *_INTEGERS, "float16", "float32", "float64", "comple
 _FLOAT8 = ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu")
 _ML_DTYPES = frozenset(("bfloat16", *_FLOAT8))
 # Packed several to a byte in ONNX external data; numpy cannot view them, onnxruntime can.
-_PACKED_BITS = {"float4_e2m1fn": 4, "int2": 2, "int4": 4, "uint2": 2, "uint4": 4}
-DTYPES = _NUMPY | _ML_DTYPES | frozenset(_PACKED_BITS)
+PACKED_DTYPES = {"float4_e2m1fn": 4, "int2": 2, "int4": 4, "uint2": 2, "uint4": 4}
+DTYPES = _NUMPY | _ML_DTYPES | frozenset(PACKED_DTYPES)
 
 
 def numpy_dtype(name: str) -> np.dtype[np.generic]:
@@ -48,5 +48,5 @@ def byte_count(name: str, shape: tuple[int, ...]) -> int:
     Raises:
         ValueError: if the dtype is unknown or has no fixed size.
     """
-    bits = _PACKED_BITS.get(name) or 8 * numpy_dtype(name).itemsize
+    bits = PACKED_DTYPES.get(name) or 8 * numpy_dtype(name).itemsize
     return -(-math.prod(shape) * bits // 8)

@@ -44,7 +44,9 @@ def check_name(name: str) -> None:
         InvalidNameError: what was expected, what came.
     """
     if not _NAME.fullmatch(name):
-        raise InvalidNameError(f"model name: expected 1 to 63 of a-z 0-9 . _ - and a letter or digit first, got {name[:100]!r}")
+        raise InvalidNameError(
+            f"model name: expected 1 to 63 of a-z 0-9 . _ - and a letter or digit first, got {name[:100]!r}"
+        )
 
 
 def register_model(store: Store, name: str, manifest: Manifest) -> ModelRecord:
@@ -55,7 +57,9 @@ def register_model(store: Store, name: str, manifest: Manifest) -> ModelRecord:
     """
     check_name(name)
     former = _read(store, name)
-    record = ModelRecord(name, manifest.version, manifest.bundle_id, int(time.time()), _former(former, manifest.bundle_id))
+    record = ModelRecord(
+        name, manifest.version, manifest.bundle_id, int(time.time()), _former(former, manifest.bundle_id)
+    )
     store.put(_key(name), json.dumps(asdict(record)).encode())
     return record
 

@@ -138,6 +138,7 @@ def _exchange(fields: Fields, rank: int, world_size: int) -> Exchange:
         output=fields.text("output", default=""),
         group=fields.integers("group", high=world_size - 1),
         axis=fields.integer("axis", default=0, low=-64, high=63),
+        join_axis=fields.integer("join_axis", default=0, low=-64, high=63),
         root=fields.integer("root", default=0, high=world_size - 1),
         reduce=fields.text("reduce", default=""),
         maps=fields.text("maps", default=""),

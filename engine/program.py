@@ -52,12 +52,15 @@ class Exchange:
 
     step:   the same number on every rank of the group: it is the key that its frames are matched by.
     axis:   the axis that is split or joined; negative counts from the end.
+    join_axis: for kind "all_to_all", the axis that is joined, `axis` being the one that is split.
     group:  the ranks that take part, in reduction and concatenation order.
     root:   the rank that scatters, broadcasts or gathers; for send/recv the other end.
     reduce: "sum", "max", "min", ... for the reducing kinds; empty for the others. Added in group order.
     maps:   prefix of the index tensors in this rank's shard for kind "rows": `<maps>.send_ptr` [P+1],
             `<maps>.send_rows` (local row numbers, by destination), `<maps>.recv_ptr` [P+1], `<maps>.recv_rows`
             (row positions in the output, by source; the rank's own rows included), all int32, P = len(group).
+            Placed rows of a LiveTensor arrive as NaN in samples of which the source left out a row with NaN or Inf: the
+            layer that reads them would have made them NaN (0 x NaN, 0 x Inf) were its weights dense.
     rows:   number of rows of the output for kind "rows"; 0 for the others.
     """
 
@@ -67,6 +70,7 @@ class Exchange:
     output: str
     group: tuple[int, ...]
     axis: int = 0
+    join_axis: int = 0
     root: int = 0
     reduce: str = ""
     maps: str = ""

@@ -1,0 +1,24 @@
+"""Kernel "sparse_layer": one sparse layer with its tail, on live samples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from channels.tensors import LiveTensor
+from engine.kernels.registry import KernelCall, kernel
+from engine.kernels.sparse_tools import all_or_live, product, tail
+
+
+@kernel("sparse_layer")
+def sparse_layer(call: KernelCall) -> list[LiveTensor]:
+    """y = clip(W @ x + bias, clip_min, clip_max), without samples that are all zero.
+
+    inputs:     x, live, [cols, live].
+    weights:    indptr [rows + 1] int32, indices [nnz] int32, values [nnz], and optionally bias [rows].
+    attributes: bias (number, instead of the weight), clip_min, clip_max (numbers; absent = unbounded),
+                zero_preserving (bool: the compiler knows that an all-zero sample stays all zero: finite weights, and
+                bias <= 0 before a lower clip at 0, or no bias; otherwise dead samples are computed, too).
+    outputs:    y, live, [rows, live].
+    """
+    complete_call = replace(call, inputs=[all_or_live(call, call.live())])
+    return [tail(call, product(complete_call), bias_weight=3)]

@@ -1,0 +1,18 @@
+"""Kernel "sparse_matmul": the partial product of a rank that owns some of the inputs of a layer."""
+
+from __future__ import annotations
+
+from channels.tensors import LiveTensor
+from engine.kernels.registry import KernelCall, kernel
+from engine.kernels.sparse_tools import product
+
+
+@kernel("sparse_matmul")
+def sparse_matmul(call: KernelCall) -> list[LiveTensor]:
+    """y = W @ x over the live samples; a sample that is dead in x is zero in y, so it stays left out.
+
+    inputs:  x, live, [cols, live].
+    weights: indptr [rows + 1] int32, indices [nnz] int32, values [nnz].
+    outputs: y, live, [rows, live].
+    """
+    return [product(call)]

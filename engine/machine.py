@@ -1,0 +1,173 @@
+"""The interpreter of a rank's program: named tensors, a program counter, and one record per instruction.
+
+An instruction changes the environment only when it is finished, and exchanges can be run again from their start, so a
+machine that was interrupted anywhere can be continued by another one from its state.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channels.tensors import LiveTensor, Tensor
+from engine.collectives import run_exchange
+from engine.errors import FeedError, KernelError, ProgramError
+from engine.kernels import KernelCall, find_kernel
+from engine.loaded import LoadedRank
+from engine.port import Port, TensorChannel, Traffic
+from engine.program import Exchange, Free, Instruction, Run
+from engine.tensor_ops import held_bytes
+from engine.trace import Record
+
+__all__ = ["Machine", "MachineState", "Record", "TensorChannel"]
+
+
+@dataclass
+class MachineState:
+    """Where a machine is.
+
+    pc:      index of the next instruction, or of the one that was interrupted.
+    tensors: the environment.
+    """
+
+    pc: int = 0
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What an instruction did: the tensors it made, the ones it dropped, what it sent and received."""
+
+    op: str
+    made: Mapping[str, Tensor] = field(default_factory=dict)
+    dropped: Sequence[str] = ()
+    traffic: Traffic = field(default_factory=Traffic)
+
+
+class Machine:
+    """Runs one rank's program, once.
+
+    loaded:    the rank; may be shared by machines that run one after another.
+    channel:   the rank's end of the run's channel.
+    slots:     slot of each rank.
+    interrupt: called before each instruction; may raise to stop the machine there.
+    state:     where another machine of the same rank stopped; None = from the beginning.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedRank,
+        channel: TensorChannel,
+        slots: Sequence[int],
+        *,
+        interrupt: Callable[[], None] = lambda: None,
+        state: MachineState | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.state = MachineState() if state is None else MachineState(state.pc, dict(state.tensors))
+        self.trace: list[Record] = []
+        self.peak_bytes = 0
+        self._loaded = loaded
+        self._channel = channel
+        self._slots = tuple(slots)
+        self._interrupt = interrupt
+        self._clock = clock
+        if len(self._slots) != loaded.program.world_size:
+            raise ProgramError(f"slots: expected one per rank ({loaded.program.world_size}), got {len(self._slots)}")
+
+    def run(self, feeds: Mapping[str, NDArray[Any]] | None = None) -> dict[str, NDArray[Any]]:
+        """Run from the state to the end; the graph's outputs on rank 0, nothing elsewhere.
+
+        feeds: the graph's inputs on rank 0; ignored by a machine that goes on where another one stopped.
+
+        Raises:
+            FeedError: if a rank other than 0 is fed.
+            ProgramError, KernelError, ExchangeError: if an instruction fails.
+            Whatever the channel or `interrupt` raises; `state` is then good to go on from.
+        """
+        if self.state.pc == 0 and not self.state.tensors:
+            self._feed(feeds or {})
+        instructions = self._loaded.program.instructions
+        while self.state.pc < len(instructions):
+            self._interrupt()
+            self._step(instructions[self.state.pc])
+        return self._outputs()
+
+    def _feed(self, feeds: Mapping[str, NDArray[Any]]) -> None:
+        if feeds and self._loaded.program.rank != 0:
+            raise FeedError(f"rank {self._loaded.program.rank}: expected no inputs, got {sorted(feeds)}")
+        self.state.tensors.update(feeds)
+        self.peak_bytes = held_bytes(self.state.tensors.values())
+
+    def _step(self, instruction: Instruction) -> None:
+        started = self._clock()
+        done = self._execute(instruction)
+        tensors = self.state.tensors
+        tensors.update(done.made)
+        live_bytes = held_bytes(tensors.values())
+        self.peak_bytes = max(self.peak_bytes, live_bytes)
+        for name in done.dropped:
+            tensors.pop(name, None)
+        self.state.pc += 1
+        self._note(instruction, done, self._clock() - started, live_bytes)
+
+    def _execute(self, instruction: Instruction) -> _Done:
+        if isinstance(instruction, Run):
+            return self._run(instruction)
+        if isinstance(instruction, Exchange):
+            return self._exchange(instruction)
+        return self._free(instruction)
+
+    def _run(self, run: Run) -> _Done:
+        call = KernelCall(run, [self._tensor(run.step, name) for name in run.inputs], self._loaded)
+        made = find_kernel(run.kernel)(call)
+        if len(made) != len(run.outputs):
+            raise KernelError(f"{call.where}: expected {len(run.outputs)} outputs, got {len(made)}")
+        return _Done(run.kernel, dict(zip(run.outputs, made, strict=True)))
+
+    def _exchange(self, exchange: Exchange) -> _Done:
+        port = Port(self._channel, self._slots, self._loaded.program.rank, exchange.step, self._clock)
+        value = self.state.tensors.get(exchange.input)
+        made = run_exchange(exchange, value, port, self._loaded.maps(exchange))
+        return _Done(exchange.kind, {} if made is None else {exchange.output: made}, traffic=port.traffic)
+
+    def _free(self, free: Free) -> _Done:
+        return _Done("free", dropped=free.tensors)
+
+    def _tensor(self, step: int, name: str) -> Tensor:
+        if name not in self.state.tensors:
+            raise ProgramError(f"step {step} on rank {self._loaded.program.rank}: tensor {name!r} is not there")
+        return self.state.tensors[name]
+
+    def _note(self, instruction: Instruction, done: _Done, seconds: float, live_bytes: int) -> None:
+        samples = [made.samples.size for made in done.made.values() if isinstance(made, LiveTensor)]
+        record = Record(
+            step=instruction.step,
+            op=done.op,
+            layer="" if isinstance(instruction, Free) else instruction.layer,
+            seconds=seconds,
+            wait_seconds=done.traffic.wait_seconds,
+            live_bytes=live_bytes,
+            live_samples=samples[-1] if samples else None,
+            sent_bytes=done.traffic.sent_bytes,
+            received_bytes=done.traffic.received_bytes,
+            sent_messages=done.traffic.sent_messages,
+        )
+        self.trace.append(record)
+
+    def _outputs(self) -> dict[str, NDArray[Any]]:
+        if self._loaded.program.rank != 0:
+            return {}
+        return {name: self._output(name) for name in self._loaded.outputs}
+
+    def _output(self, name: str) -> NDArray[Any]:
+        value = self.state.tensors.get(name)
+        if not isinstance(value, np.ndarray):
+            got = "a live tensor" if isinstance(value, LiveTensor) else "nothing"
+            raise ProgramError(f"output {name!r}: expected an array at the end of the program, got {got}")
+        return value

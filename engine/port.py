@@ -1,0 +1,103 @@
+"""A rank's side of one exchange: ranks and steps for the collectives, slots and tags for the channel, and counts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from channels.tags import Tag
+from channels.tensors import LiveTensor, Tensor
+from engine.errors import ExchangeError
+from engine.tensor_ops import check_live
+
+
+class TensorChannel(Protocol):
+    """What the machine needs of a channel; `channels.base.Channel` has it.
+
+    A message is named by (source, destination, tag). Sending one again is harmless, and a receive that is repeated
+    within the same step gives the same message: that is what makes an exchange repeatable.
+    """
+
+    def send_many(self, messages: Sequence[tuple[int, Tag, Tensor]]) -> None:
+        """Send (slot, tag, tensor) messages; the same object sent to many may be encoded once."""
+        ...
+
+    def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
+        """Wait for the first of several (slot, tag) and return (slot, tag, tensor)."""
+        ...
+
+
+@dataclass
+class Traffic:
+    """What went through ports: payload bytes before encoding, messages, and seconds spent waiting."""
+
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    sent_messages: int = 0
+    wait_seconds: float = 0.0
+
+
+class Port:
+    """The channel as one instruction sees it.
+
+    rank:  the own rank.
+    slots: slot of each rank.
+    phase: rounds within one step are told apart by the tag's micro-batch number.
+    """
+
+    def __init__(
+        self,
+        channel: TensorChannel,
+        slots: Sequence[int],
+        rank: int,
+        step: int,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.rank = rank
+        self.step = step
+        self.traffic = Traffic()
+        self._channel = channel
+        self._slots = slots
+        self._clock = clock
+
+    def send(self, messages: Sequence[tuple[int, Tensor]], phase: int = 0) -> None:
+        """Send (rank, tensor) messages to other ranks."""
+        if not messages:
+            return
+        self.traffic.sent_messages += len(messages)
+        self.traffic.sent_bytes += sum(tensor.nbytes for _, tensor in messages)
+        tag = Tag(self.step, phase)
+        self._channel.send_many([(self._slots[rank], tag, tensor) for rank, tensor in messages])
+
+    def receive(self, ranks: Sequence[int], phase: int = 0) -> Iterator[tuple[int, Tensor]]:
+        """Yield (rank, tensor) of each of `ranks` in the order of arrival."""
+        tag = Tag(self.step, phase)
+        waiting = {self._slots[rank]: rank for rank in ranks}
+        while waiting:
+            started = self._clock()
+            slot, _, tensor = self._channel.recv_any([(slot, tag) for slot in waiting])
+            self.traffic.wait_seconds += self._clock() - started
+            self.traffic.received_bytes += tensor.nbytes
+            if isinstance(tensor, LiveTensor):
+                check_live(tensor)
+            yield waiting.pop(slot), tensor
+
+    def receive_all(self, ranks: Sequence[int], phase: int = 0) -> dict[int, Tensor]:
+        """The tensors of all of `ranks`, by rank."""
+        return dict(self.receive(ranks, phase))
+
+
+def same_kind(expected: Tensor, got: Tensor, source: int) -> None:
+    """Refuse a live tensor where a dense one is due, and the reverse.
+
+    Raises:
+        ExchangeError: naming the source rank.
+    """
+    if isinstance(expected, LiveTensor) != isinstance(got, LiveTensor):
+        names = {True: "a live tensor", False: "a dense tensor"}
+        raise ExchangeError(
+            f"from rank {source}: expected {names[isinstance(expected, LiveTensor)]}, "
+            f"got {names[isinstance(got, LiveTensor)]}"
+        )

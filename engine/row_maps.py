@@ -1,0 +1,61 @@
+"""Index maps of an exchange of kind "rows": which of my rows each rank reads, and where those I read go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import ProgramError
+from engine.program import Exchange
+
+
+@dataclass(frozen=True, eq=False)
+class RowMaps:
+    """By position in the group: local row numbers to send, and positions in the output to fill.
+
+    send[i]: rows that the i-th rank of the group reads; the own entry are the rows that stay.
+    recv[i]: positions in the output, all different, of the rows that come from the i-th rank.
+    """
+
+    send: tuple[NDArray[np.int32], ...]
+    recv: tuple[NDArray[np.int32], ...]
+
+    @property
+    def highest_sent(self) -> int:
+        """Highest local row number that is read; -1 if none."""
+        return max((int(rows.max()) for rows in self.send if rows.size), default=-1)
+
+
+def row_maps(exchange: Exchange, weights: Mapping[str, NDArray[np.generic]]) -> RowMaps:
+    """The maps of an exchange from the rank's shard, checked.
+
+    Raises:
+        ProgramError: if one is missing or out of range.
+    """
+    size = len(exchange.group)
+    send = _segments(exchange, weights, "send", size)
+    recv = _segments(exchange, weights, "recv", size)
+    for rows in recv:
+        if rows.size and (rows.max() >= exchange.rows or np.unique(rows).size != rows.size):
+            raise ProgramError(f"step {exchange.step}: recv_rows: expected different rows below {exchange.rows}")
+    return RowMaps(send, recv)
+
+
+def _segments(
+    exchange: Exchange, weights: Mapping[str, NDArray[np.generic]], side: str, size: int
+) -> tuple[NDArray[np.int32], ...]:
+    where = f"step {exchange.step}: {exchange.maps}.{side}"
+    try:
+        ptr, rows = (weights[f"{exchange.maps}.{side}_{part}"] for part in ("ptr", "rows"))
+    except KeyError as error:
+        raise ProgramError(f"{where}: tensor {error} is not in the shard") from error
+    if ptr.dtype != np.int32 or rows.dtype != np.int32 or ptr.shape != (size + 1,) or rows.ndim != 1:
+        raise ProgramError(f"{where}_ptr: expected int32 [{size + 1}] and int32 rows, got {ptr.dtype} {ptr.shape}")
+    bounds = [int(bound) for bound in ptr.tolist()]
+    if bounds != sorted(bounds) or bounds[0] != 0 or bounds[-1] != rows.size or (rows.size and rows.min() < 0):
+        raise ProgramError(f"{where}_ptr: expected bounds from 0 to {rows.size} and rows >= 0")
+    return tuple(rows[a:b].astype(np.int32) for a, b in pairwise(bounds))

@@ -1,0 +1,119 @@
+"""The exchange of kind "rows": every rank gets only the rows it reads, and of these only samples that are not all zero.
+
+Where the maps say zero rows between two ranks, nothing is sent and nobody waits. Otherwise a message goes out even if
+every sample in it is dead, because the other side waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from channels.tensors import LiveTensor, Tensor
+from engine.errors import ExchangeError, ProgramError
+from engine.port import Port, same_kind
+from engine.program import Exchange
+from engine.row_maps import RowMaps
+from engine.tensor_ops import axis_size, drop_dead, non_finite_samples, normal_axis, union_samples
+
+
+def exchange_rows(exchange: Exchange, value: Tensor, port: Port, maps: RowMaps) -> Tensor:
+    """Rows of all ranks at the positions that the maps name; the others are zero.
+
+    value: a LiveTensor, whose rows are its features, or an array, whose rows lie along exchange.axis.
+    reduce: "" places rows; "sum" adds those of equal position in group order.
+
+    Raises:
+        ProgramError: if the maps do not fit the value, or reduce is neither.
+        ExchangeError: if another rank sent what does not fit.
+    """
+    axis = 1 if isinstance(value, LiveTensor) else normal_axis(value, exchange.axis)
+    if maps.highest_sent >= axis_size(value, axis):
+        raise ProgramError(
+            f"step {exchange.step}: send_rows reach {maps.highest_sent} of {axis_size(value, axis)} rows"
+        )
+    if exchange.reduce not in ("", "sum"):
+        raise ProgramError(f"step {exchange.step} rows: expected reduce '' or 'sum', got {exchange.reduce!r}")
+    parts = _swap(exchange, value, port, maps, axis)
+    if isinstance(value, LiveTensor):
+        return _place_live(exchange, value, [part for part in parts if isinstance(part, LiveTensor)], maps)
+    return _place_dense(exchange, value, [part for part in parts if isinstance(part, np.ndarray)], maps, axis)
+
+
+def _swap(exchange: Exchange, value: Tensor, port: Port, maps: RowMaps, axis: int) -> list[Tensor]:
+    """What each rank of the group has for me, in group order; where that is nothing, no rows."""
+    me = exchange.group.index(port.rank)
+    take = _taker(exchange, value, axis)
+    outgoing = [(i, rank) for i, rank in enumerate(exchange.group) if i != me and maps.send[i].size]
+    port.send([(rank, take(maps.send[i])) for i, rank in outgoing])
+    sources = [rank for i, rank in enumerate(exchange.group) if i != me and maps.recv[i].size]
+    received = port.receive_all(sources)
+    received[port.rank] = take(maps.send[me])
+    nothing = take(np.zeros(0, np.int32))
+    parts = [received.get(rank, nothing) for rank in exchange.group]
+    for rank, part, rows in zip(exchange.group, parts, maps.recv, strict=True):
+        _check(part, value, rows.size, axis, rank)
+    return parts
+
+
+def _taker(exchange: Exchange, value: Tensor, axis: int) -> Callable[[NDArray[np.int32]], Tensor]:
+    if not isinstance(value, LiveTensor):
+        return lambda rows: np.take(value, rows, axis=axis)
+    bad = non_finite_samples(value.values) if not exchange.reduce else np.zeros(0, np.int64)
+    return lambda rows: _take_live(value, rows, bad)
+
+
+def _take_live(value: LiveTensor, rows: NDArray[np.int32], bad: NDArray[np.int64]) -> LiveTensor:
+    """The rows, without samples that are zero in them; bad: columns of `value` with NaN or Inf somewhere."""
+    values = np.take(value.values, rows, axis=0)
+    if bad.size:
+        in_all = np.count_nonzero(~np.isfinite(value.values[:, bad]), axis=0)
+        in_rows = np.count_nonzero(~np.isfinite(values[:, bad]), axis=0)
+        values[:, bad[in_rows < in_all]] = np.nan
+    return drop_dead(LiveTensor(values, value.samples, value.total))
+
+
+def _check(part: Tensor, value: Tensor, rows: int, axis: int, source: int) -> None:
+    same_kind(value, part, source)
+    expected = (*_shape(value)[:axis], rows, *_shape(value)[axis + 1 :])
+    if _shape(part) != expected or _dtype(part) != _dtype(value):
+        raise ExchangeError(
+            f"from rank {source}: expected {_dtype(value)} {expected}, got {_dtype(part)} {_shape(part)}"
+        )
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    """As [samples, features] for a LiveTensor."""
+    return (tensor.total, tensor.values.shape[0]) if isinstance(tensor, LiveTensor) else tensor.shape
+
+
+def _dtype(tensor: Tensor) -> np.dtype[np.generic]:
+    return tensor.values.dtype if isinstance(tensor, LiveTensor) else tensor.dtype
+
+
+def _place_live(exchange: Exchange, value: LiveTensor, parts: list[LiveTensor], maps: RowMaps) -> LiveTensor:
+    samples = union_samples(parts, value.total)
+    values = np.zeros((exchange.rows, samples.size), value.values.dtype)
+    for rows, part in zip(maps.recv, parts, strict=True):
+        columns = np.searchsorted(samples, part.samples)
+        where = (rows,) if part.samples.size == samples.size else np.ix_(rows, columns)
+        if exchange.reduce:
+            values[where] += part.values
+        else:
+            values[where] = part.values
+    return LiveTensor(values, samples, value.total)
+
+
+def _place_dense(
+    exchange: Exchange, value: NDArray[np.generic], parts: list[NDArray[np.generic]], maps: RowMaps, axis: int
+) -> NDArray[np.generic]:
+    output = np.zeros((*value.shape[:axis], exchange.rows, *value.shape[axis + 1 :]), value.dtype)
+    for rows, part in zip(maps.recv, parts, strict=True):
+        where = (slice(None),) * axis + (rows,)
+        if exchange.reduce:
+            output[where] += part
+        else:
+            output[where] = part
+    return output

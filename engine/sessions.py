@@ -1,0 +1,104 @@
+"""onnxruntime sessions over sub-graphs whose weights are in memory: no temporary file, no lasting second copy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from engine.errors import KernelError, ProgramError
+from engine.onnx_types import to_numpy, to_ort
+from engine.session_settings import SessionSettings
+
+SHARD_LOCATION = "shard"  # what the external data of a sub-graph's initializers is called
+_LOG_ERROR = 3
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+class Session:
+    """One sub-graph, ready to run."""
+
+    def __init__(self, session: ort.InferenceSession, initializers: Sequence[ort.OrtValue]) -> None:
+        self._session = session
+        self._initializers = initializers  # the session refers to their memory
+        self._inputs = [item.name for item in session.get_inputs()]
+        self._outputs = [item.name for item in session.get_outputs()]
+        types = [item.type for item in (*session.get_inputs(), *session.get_outputs())]
+        self._exotic = any(name in kind for kind in types for name in ("bfloat16", "float8", "int4", "float4", "int2"))
+
+    def run(self, inputs: Sequence[NDArray[np.generic]], where: str) -> list[Any]:
+        """Outputs for inputs, both by position.
+
+        where: for messages.
+
+        Raises:
+            KernelError: if onnxruntime refuses, or the number of inputs is wrong.
+        """
+        if len(inputs) != len(self._inputs):
+            raise KernelError(f"{where}: expected {len(self._inputs)} inputs, got {len(inputs)}")
+        feeds = dict(zip(self._inputs, inputs, strict=True))
+        try:
+            return self._run_ort_values(feeds) if self._exotic else list(self._session.run(self._outputs, feeds))
+        except Exception as error:  # onnxruntime's errors share no other base class
+            raise KernelError(f"{where}: onnxruntime: {_one_line(error)}") from error
+
+    def _run_ort_values(self, feeds: Mapping[str, NDArray[np.generic]]) -> list[Any]:
+        """The way for types that numpy itself lacks."""
+        values = {name: to_ort(array) for name, array in feeds.items()}
+        return [to_numpy(value) for value in self._session.run_with_ort_values(self._outputs, values)]
+
+
+def build_session(
+    graph: bytes | memoryview,
+    weights: Mapping[str, NDArray[np.generic]],
+    shard: memoryview,
+    settings: SessionSettings | None = None,
+) -> Session:
+    """A session over a sub-graph whose initializers are external data in "shard".
+
+    weights: the initializers by name, views of the shard; empty to let onnxruntime cut them out of `shard` itself,
+             by the offsets in the sub-graph, which copies them.
+
+    Raises:
+        ProgramError: if onnxruntime refuses the sub-graph.
+    """
+    options = _options(settings or SessionSettings())
+    values = {name: to_ort(array) for name, array in weights.items()}
+    if values:
+        # The first call makes onnxruntime accept the model and keeps a copy, which the second call makes it drop.
+        options.add_external_initializers(list(values), list(values.values()))
+        for name, value in values.items():
+            options.add_initializer(name, value)
+    elif len(shard):
+        options.add_external_initializers_from_files_in_memory([SHARD_LOCATION], [shard], [len(shard)])
+    try:
+        session = ort.InferenceSession(bytes(graph), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no other base class
+        raise ProgramError(f"sub-graph: onnxruntime: {_one_line(error)}") from error
+    return Session(session, list(values.values()))
+
+
+def _options(settings: SessionSettings) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = _LOG_ERROR
+    options.intra_op_num_threads = settings.threads or usable_cores()
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.add_session_config_entry("session.disable_prepacking", "0" if settings.prepack else "1")
+    # Idle threads must not spin: the other half of a core is waiting for frames.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not settings.optimize:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:500]

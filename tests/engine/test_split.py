@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.split import split_bounds
+
+
+@given(st.integers(0, 100), st.integers(1, 12))
+def test_pieces_are_those_of_numpy_array_split(size: int, parts: int) -> None:
+    pieces = [list(range(start, stop)) for start, stop in split_bounds(size, parts)]
+    assert pieces == [piece.tolist() for piece in np.array_split(np.arange(size), parts)]
+
+
+@pytest.mark.parametrize(("size", "parts"), [(-1, 1), (1, 0), (1, -2)])
+def test_impossible_split_is_refused(size: int, parts: int) -> None:
+    with pytest.raises(ValueError, match="cannot split"):
+        split_bounds(size, parts)
