@@ -109,7 +109,7 @@ class Client:
         answer = self._invoke("infer", event)
         if answer is None or (wait and answer["status"] == "running"):
             return self.result(run_id, wait=True)
-        return self._answer(answer)
+        return self.answer(answer)
 
     def result(self, run_id: str, *, wait: bool = False) -> Answer:
         """The answer of a run, now or when it has one.
@@ -122,7 +122,7 @@ class Client:
         while True:
             answer = files.record()
             if answer is not None:
-                return self._answer(answer)
+                return self.answer(answer)
             if not self._goes_on(files):
                 message = f"run {run_id}: its deadline has passed and it left no result: send the request again"
                 raise RunFailed(run_id, {"type": "run_lost", "message": message, "retry": True})
@@ -185,7 +185,12 @@ class Client:
             raise ClientError(str(error)) from error
         return time.time() < claim.deadline + GRACE_S
 
-    def _answer(self, answer: dict[str, Any]) -> Answer:
+    def answer(self, answer: Mapping[str, Any]) -> Answer:
+        """What the `infer` function gave, with its outputs as arrays, fetched from S3 where they lie there.
+
+        Raises:
+            RunFailed: it is a failure.
+        """
         if answer["status"] == "failed":
             raise RunFailed(str(answer["run_id"]), answer["error"])
         outputs = self._outputs(answer)

@@ -36,5 +36,5 @@ def compile_and_upload(
 
     with tempfile.TemporaryDirectory(prefix="fsd-") as folder:
         path = locate(model, options, Path(folder), fetch)
-        manifest = compile_to_store(path, store, strategy=strategy, workers=workers, name=name)
+        manifest = compile_to_store(store, path, strategy, workers, name=name)
     return describe(register_model(store, name, manifest), manifest)

@@ -34,9 +34,9 @@ function readOthers(names) {
 function exchange(service) {
   const named = (kind) => ({ 'Fn::Sub': `arn:\${AWS::Partition}:${kind}:\${AWS::Region}:\${AWS::AccountId}:${service}-lane-*` })
   return [
-    // The embedded cloud asks for sns:PublishBatch, which IAM does not know: there the action is sns:Publish.
+    // The embedded cloud asks for the ...Batch actions, which IAM does not know: there Publish and DeleteMessage cover them.
     allow(['sns:Publish', 'sns:PublishBatch'], [named('sns')]),
-    allow(['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:SendMessage'], [named('sqs')]),
+    allow(['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:DeleteMessageBatch'], [named('sqs')]),
   ]
 }
 

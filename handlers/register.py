@@ -33,7 +33,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             path = locate(request.model, request.options, Path(folder), fetcher(service(), invocation))
             check_fits(path, invocation)
             store = service().store
-            manifest = compile_to_store(path, store, strategy=request.strategy, workers=request.workers, name=name)
+            manifest = compile_to_store(store, path, request.strategy, request.workers, name=name)
             return {"status": "done", **describe(register_model(store, name, manifest), manifest)}
     except (BundleError, CompileError, RunError, ZooError) as error:
         return {"status": "failed", "error": {"type": type(error).__name__, "message": str(error), "retry": False}}

@@ -9,9 +9,10 @@ from typing import Any
 
 from bundle.manifest import Manifest
 from channels.base import Channel
+from channels.tags import Tag
+from channels.tensors import Tensor
 from costs.calls import CallCount
-from engine import LoadedRank, Machine, load_rank
-from engine.machine import MachineState
+from engine import LoadedRank, Machine, MachineState, ProgramError, load_rank
 from engine.memory import peak_rss_bytes
 from runs.report import RankReport
 from runs.service import Invocation, Service
@@ -41,10 +42,10 @@ class Execution:
         return self.loaded
 
     def run(
-        self, channel: Channel, feeds: Mapping[str, Array], interrupt: Callable[[], None], state: MachineState | None
+        self, channel: Channel | None, feeds: Mapping[str, Array], interrupt: Callable[[], None], state: MachineState | None
     ) -> dict[str, Array]:
         """Run the program; on rank 0 the graph's outputs, elsewhere nothing."""
-        self.machine = Machine(self.load(), channel, self.slots, interrupt=interrupt, state=state)
+        self.machine = Machine(self.load(), channel or _NO_CHANNEL, self.slots, interrupt=interrupt, state=state)
         return self.machine.run(feeds)
 
     def report(self, channel: Channel | None, invocation: Invocation, calls: Mapping[str, CallCount]) -> RankReport:
@@ -67,11 +68,36 @@ class Execution:
             weight_bytes=self.manifest.ranks[self.rank].weight_bytes,
             shard_loads=self.loads,
             cold=invocation.cold,
-            live_samples=tuple(record.live_samples for record in trace if record.live_samples is not None),
+            live_samples=tuple(record.live_samples or 0 for record in trace if record.op in _SPARSE_LAYERS),
             calls=calls,
         )
 
 
+
+class _NoChannel:
+    """Stands where a run has one rank, whose program exchanges nothing."""
+
+    def send_many(self, messages: Sequence[tuple[int, Tag, Tensor]]) -> None:
+        raise ProgramError(f"a run of one rank sends nothing, got {len(messages)} messages")
+
+    def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
+        raise ProgramError(f"a run of one rank receives nothing, got {len(pairs)} messages to wait for")
+
+
+_NO_CHANNEL = _NoChannel()
+_SPARSE_LAYERS = frozenset({"sparse_layer", "sparse_tail"})
 _EXCHANGES: frozenset[Any] = frozenset(
-    {"all_gather", "all_reduce", "all_to_all", "broadcast", "gather", "halo", "recv", "reduce_scatter", "rows", "scatter", "send"}
+    {
+        "all_gather",
+        "all_reduce",
+        "all_to_all",
+        "broadcast",
+        "gather",
+        "halo",
+        "recv",
+        "reduce_scatter",
+        "rows",
+        "scatter",
+        "send",
+    }
 )

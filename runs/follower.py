@@ -7,7 +7,7 @@ from typing import Any
 from channels.base import Channel
 from channels.errors import ChannelError, Fenced, RunAborted
 from channels.tags import ASSIGN, HELLO, REPORT, Tag
-from costs.calls import CallCount, subtract
+from costs.calls import subtract
 from runs.execute import Execution
 from runs.manifests import cached_manifest
 from runs.service import Invocation, Service
@@ -25,13 +25,12 @@ def follow(service: Service, start: StartMessage, invocation: Invocation) -> dic
     Raises:
         Exception: whatever went wrong; the other slots have been told. Lambda tells rank 0 as well.
     """
-    before = service.meter.snapshot()
     channel = open_channel(service, start)
     try:
-        rank = _take_part(service, start, invocation, channel, before)
-        return {"rank": rank, "status": "done", "calls": subtract(service.meter.snapshot(), before)}
+        rank = _take_part(service, start, invocation, channel)
+        return {"rank": rank, "status": "done"}
     except (Fenced, RunAborted) as error:
-        return {"status": "left", "reason": str(error), "calls": subtract(service.meter.snapshot(), before)}
+        return {"status": "left", "reason": str(error)}
     except Exception as error:
         _tell_others(channel, f"slot {start.slot}: {type(error).__name__}: {error}")
         raise
@@ -39,9 +38,7 @@ def follow(service: Service, start: StartMessage, invocation: Invocation) -> dic
         channel.close()
 
 
-def _take_part(
-    service: Service, start: StartMessage, invocation: Invocation, channel: Channel, before: dict[str, CallCount]
-) -> int:
+def _take_part(service: Service, start: StartMessage, invocation: Invocation, channel: Channel) -> int:
     channel.send_json(0, Tag(HELLO), {"held": sorted(service.cache.held()), "request_id": invocation.request_id})
     manifest = cached_manifest(service, start.bundle_id)
     assigned: Any = channel.recv_json(0, Tag(ASSIGN))
@@ -49,7 +46,7 @@ def _take_part(
     execution = Execution(service, manifest, slots.index(start.slot), slots)
     execution.run(channel, {}, interrupt=lambda: None, state=None)
     channel.flush()
-    calls = subtract(service.meter.snapshot(), before)
+    calls = subtract(service.meter.snapshot(), invocation.calls_before)
     channel.send_json(0, Tag(REPORT), execution.report(channel, invocation, calls).to_json())
     channel.flush()
     return execution.rank

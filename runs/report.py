@@ -57,6 +57,6 @@ class RankReport:
     def summary(self) -> dict[str, Any]:
         """For the answer: everything but the calls, which are added up over the ranks."""
         fields = self.to_json()
-        for name in ("calls", "slot", "memory_mb", "live_samples"):
+        for name in ("calls", "slot", "memory_mb"):
             del fields[name]
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in fields.items()}

@@ -41,7 +41,7 @@ class StartMessage:
         fields = StartMessage.__dataclass_fields__
         if set(event) != set(fields):
             raise ValueError(f"start message: expected the fields {sorted(fields)}, got {sorted(event)}")
-        kinds = {"int": int, "float": (int, float), "str": str}
+        kinds: dict[str, Any] = {"int": int, "float": (int, float), "str": str}
         for name, spec in fields.items():
             if not isinstance(event[name], kinds[str(spec.type)]):
                 raise ValueError(f"start message: {name}: expected {spec.type}, got {type(event[name]).__name__}")

@@ -1,4 +1,4 @@
-"""`fsd cloud up | down | status | env`."""
+"""`fsd cloud up | down | status | env`, and `fsd demo`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ _BIN = (ROOT / "node_modules" / ".bin", ROOT / ".venv" / "bin")
 
 
 def add_commands(commands: Any) -> None:
-    """Add `cloud`."""
+    """Add `cloud` and `demo`."""
+    demo = commands.add_parser("demo", help="deploy to an embedded cloud of its own and run two models")
+    demo.set_defaults(run=_demo)
     cloud = commands.add_parser("cloud", help="the embedded cloud on this machine")
     actions = cloud.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, run, text in (
@@ -23,6 +25,13 @@ def add_commands(commands: Any) -> None:
         ("env", _env, 'print what a shell needs: eval "$(fsd cloud env)"'),
     ):
         actions.add_parser(name, help=text).set_defaults(run=run)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    del options
+    from client.demo import run_demo
+
+    return 0 if run_demo() else 1
 
 
 def _up(options: argparse.Namespace) -> int:

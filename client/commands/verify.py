@@ -12,7 +12,6 @@ from client.commands.arguments import add_compile_arguments, parse_options
 from client.commands.runs import read_npz
 from client.progress import busy
 from zoo.sources import locate
-from client.verify import verify
 
 
 def add_commands(commands: Any) -> None:
@@ -26,6 +25,8 @@ def add_commands(commands: Any) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from client.verify import verify
+
     inputs = read_npz(options.inputs) if options.inputs else None
     with tempfile.TemporaryDirectory(prefix="fsd-") as folder, busy(f"verifying {options.model}"):
         path = locate(options.model, parse_options(options.option), Path(folder))

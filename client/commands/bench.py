@@ -1,0 +1,46 @@
+"""`fsd bench`: measured runs beside published ones."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from bench.graphchallenge import BenchCase, run_case
+from bench.report import case_lines
+from client.api import Client
+from runs.request import CHANNELS
+
+
+def add_commands(commands: Any) -> None:
+    """Add `bench graphchallenge`."""
+    bench = commands.add_parser("bench", help="measure, beside published figures")
+    kinds = bench.add_subparsers(dest="kind", required=True, metavar="WHAT")
+    case = kinds.add_parser("graphchallenge", help="the Graph Challenge network on the deployed service")
+    case.add_argument("--neurons", type=int, default=1024)
+    case.add_argument("--layers", type=int, default=120)
+    case.add_argument("--samples", type=int, default=10_000)
+    case.add_argument("--workers", type=int, default=8, metavar="P")
+    case.add_argument("--channel", default="queue", choices=CHANNELS)
+    case.add_argument("--strategy", default="row")
+    case.add_argument("--data", type=Path, metavar="DIR", help="the official files; generated ones otherwise")
+    case.add_argument("--published", type=Path, metavar="CSV", help="the authors' measured results to print beside ours")
+    case.add_argument("--json", action="store_true", help="print JSON")
+    case.set_defaults(run=_graphchallenge)
+
+
+def _graphchallenge(options: argparse.Namespace) -> int:
+    case = BenchCase(
+        neurons=options.neurons,
+        layers=options.layers,
+        samples=options.samples,
+        workers=options.workers,
+        channel=options.channel,
+        strategy=options.strategy,
+        data=options.data,
+        published=options.published,
+    )
+    result = run_case(Client(), case)
+    print(json.dumps(result, indent=2) if options.json else "\n".join(case_lines(result)))
+    return 0 if result["right"] == result["compared"] else 1
