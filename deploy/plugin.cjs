@@ -3,10 +3,9 @@
 const { execFileSync } = require('node:child_process')
 const crypto = require('node:crypto')
 const fs = require('node:fs')
+const { createRequire } = require('node:module')
 const path = require('node:path')
-const requirements = require('./requirements.cjs')
 
-const LAYER = path.join('.fsd', 'build', 'compiler')
 // Test data and type stubs: two thirds of the compiler's packages.
 const UNUSED = [/(^|\/)tests?(\/|$)/, /\.pyi$/, /\/__pycache__(\/|$)/, /^onnx\/backend\/test\//, /^bin\//, /\.(cc|h|cpp|proto)$/]
 
@@ -30,9 +29,10 @@ class FsdPlugin {
   }
 
   async buildCompilerLayer() {
-    const root = path.join(this.serverless.serviceDir, LAYER)
+    const { custom, layers } = this.serverless.service
+    const { pythonBin, pipCmdExtraArgs } = custom.pythonRequirements
+    const root = path.join(this.serverless.serviceDir, layers.compiler.path)
     const file = path.join(this.serverless.serviceDir, 'requirements', 'compiler.txt')
-    const { pythonBin, pipCmdExtraArgs } = await requirements()
     const settings = JSON.stringify([fs.readFileSync(file, 'utf8'), pipCmdExtraArgs, UNUSED.map(String)])
     const stamp = crypto.createHash('sha256').update(settings).digest('hex')
     const stampFile = `${root}.stamp`
@@ -50,23 +50,36 @@ class FsdPlugin {
     task.remove()
   }
 
-  async bucketName() {
-    const aws = this.serverless.getProvider('aws')
-    const { StackResources: resources } = await aws.request('CloudFormation', 'describeStackResources', {
-      StackName: aws.naming.getStackName(),
-    })
-    const bucket = resources.find((resource) => resource.LogicalResourceId === 'Bucket')
-    return bucket && bucket.PhysicalResourceId
-  }
-
   // CloudFormation refuses to delete a bucket that holds anything: versions and unfinished uploads count.
   async emptyBucket() {
-    const Bucket = await this.bucketName()
+    const provider = this.serverless.getProvider('aws')
+    const call = await awsCaller(provider)
+    const Bucket = await bucketName(call, provider.naming.getStackName())
     if (!Bucket) return
-    const aws = this.serverless.getProvider('aws')
-    const deleted = await emptyBucket((method, params) => aws.request('S3', method, params), Bucket)
+    const deleted = await emptyBucket((method, params) => call('S3', method, params), Bucket)
     this.log.info(`Emptied bucket ${Bucket}: ${deleted} objects and uploads`)
   }
+}
+
+// Serverless v3 calls AWS for its plugins; osls 4 gives them settings for the AWS SDK that it has itself.
+async function awsCaller(provider) {
+  if (!provider.getAwsSdkV3Config) return (service, method, params) => provider.request(service, method, params)
+  const ofOsls = createRequire(require.resolve('osls/package.json'))
+  const { CloudFormation } = ofOsls('@aws-sdk/client-cloudformation')
+  const { S3 } = ofOsls('@aws-sdk/client-s3')
+  const config = await provider.getAwsSdkV3Config()
+  const clients = { CloudFormation: new CloudFormation(config), S3: new S3(config) }
+  return (service, method, params) => clients[service][method](params)
+}
+
+async function bucketName(call, StackName) {
+  const resources = await call('CloudFormation', 'describeStackResources', { StackName }).catch((error) => {
+    if (/does not exist/.test(error.message)) return { StackResources: [] }
+    throw error
+  })
+  const bucket = resources.StackResources.find(({ LogicalResourceId }) => LogicalResourceId === 'Bucket')
+  // A removal that failed half-way may have deleted the bucket already.
+  return bucket && bucket.ResourceStatus !== 'DELETE_COMPLETE' ? bucket.PhysicalResourceId : undefined
 }
 
 async function emptyBucket(s3, Bucket) {
