@@ -13,13 +13,9 @@ function logs(service, name) {
   return allow(['logs:CreateLogStream', 'logs:PutLogEvents'], [{ 'Fn::Sub': `${group}:*` }])
 }
 
-function list(...prefixes) {
-  return {
-    ...allow(['s3:ListBucket'], [bucket()]),
-    Condition: { StringLike: { 's3:prefix': prefixes.map((prefix) => `${prefix}*`) } },
-  }
-}
-
+// Without a condition on s3:prefix: S3 answers 404 to GetObject of a missing key only where the caller may list the bucket,
+// else 403, and GetObject carries no prefix. Ranks ask for objects that are yet to come.
+const list = () => allow(['s3:ListBucket'], [bucket()])
 const read = (...prefixes) => allow(['s3:GetObject'], prefixes.map((prefix) => bucket(`/${prefix}*`)))
 const write = (...prefixes) => allow(['s3:PutObject'], prefixes.map((prefix) => bucket(`/${prefix}*`)))
 const remove = (...prefixes) => allow(['s3:DeleteObject'], prefixes.map((prefix) => bucket(`/${prefix}*`)))
@@ -36,7 +32,10 @@ function exchange(service) {
   return [
     // The embedded cloud asks for the ...Batch actions, which IAM does not know: there Publish and DeleteMessage cover them.
     allow(['sns:Publish', 'sns:PublishBatch'], [named('sns')]),
-    allow(['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:DeleteMessageBatch'], [named('sqs')]),
+    allow(
+      ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:DeleteMessageBatch', 'sqs:ChangeMessageVisibility'],
+      [named('sqs')],
+    ),
   ]
 }
 
@@ -72,7 +71,7 @@ module.exports = async ({ resolveVariable }) => {
       read('models/', 'bundles/', 'runs/', 'lanes/'),
       write('runs/', 'lanes/'),
       remove('runs/'),
-      list('runs/', 'models/'),
+      list(),
       ...exchange(service),
       invoke(service, 'worker', 'infer'),
       allow(['lambda:GetAccountSettings'], ['*']),
@@ -81,7 +80,7 @@ module.exports = async ({ resolveVariable }) => {
     WorkerRole: role(service, 'worker', [
       read('bundles/', 'runs/'),
       write('runs/'),
-      list('runs/'),
+      list(),
       ...exchange(service),
       allow(['sns:Publish'], [{ Ref: 'FailureTopic' }]),
     ]),
@@ -89,10 +88,10 @@ module.exports = async ({ resolveVariable }) => {
       read('models/', 'bundles/', 'uploads/'),
       write('models/', 'bundles/'),
       remove('bundles/'),
-      list('models/', 'bundles/', 'uploads/'),
+      list(),
       ...others,
     ]),
-    ModelsRole: role(service, 'models', [read('models/', 'bundles/'), list('models/', 'bundles/')]),
+    ModelsRole: role(service, 'models', [read('models/', 'bundles/'), list()]),
   }
   return { Resources: roles }
 }
