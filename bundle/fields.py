@@ -51,13 +51,6 @@ class Fields:
             return default
         return self._bounded(name, self.raw(name), low, high)
 
-    def number(self, name: str) -> float:
-        """Take a finite number."""
-        value = self.raw(name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            self.fail(name, "a number", value)
-        return float(value)
-
     def texts(self, name: str) -> tuple[str, ...]:
         """Take an array of strings; absent = empty."""
         return tuple(self._typed(name, item, str) for item in self.items(name))

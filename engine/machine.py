@@ -109,10 +109,10 @@ class Machine:
         done = self._execute(instruction)
         tensors = self.state.tensors
         tensors.update(done.made)
-        live_bytes = held_bytes(tensors.values())
-        self.peak_bytes = max(self.peak_bytes, live_bytes)
         for name in done.dropped:
             tensors.pop(name, None)
+        live_bytes = held_bytes(tensors.values())
+        self.peak_bytes = max(self.peak_bytes, live_bytes)
         self.state.pc += 1
         self._note(instruction, done, self._clock() - started, live_bytes)
 

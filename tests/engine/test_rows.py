@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from channels.tensors import LiveTensor, Tensor
+from engine.errors import ExchangeError, ProgramError
+from engine.program import Exchange
+from engine.row_maps import row_maps
+from tests.engine.fleet import FakeNetwork, exchange_all, loaded_rank
+from tests.engine.live import dense_of, live, random_sparse_activation
+
+Weights = dict[str, NDArray[Any]]
+
+
+def _pack(name: str, lists: list[list[int]]) -> Weights:
+    bounds = np.cumsum([0, *map(len, lists)])
+    return {
+        f"m.{name}_ptr": bounds.astype(np.int32),
+        f"m.{name}_rows": np.array([row for rows in lists for row in rows], np.int32),
+    }
+
+
+def _maps(owned: list[list[int]], read: list[list[int]]) -> list[Weights]:
+    """Maps of each rank: rank r owns the features owned[r], in that order, and wants read[r], in that order."""
+    size = len(owned)
+    maps = []
+    for me in range(size):
+        send = [[owned[me].index(f) for f in read[to] if f in owned[me]] for to in range(size)]
+        recv = [[i for i, f in enumerate(read[me]) if f in owned[source]] for source in range(size)]
+        maps.append({**_pack("send", send), **_pack("recv", recv)})
+    return maps
+
+
+def _placing(rows: int, size: int, **settings: Any) -> Exchange:
+    return Exchange(3, "rows", "x", "y", tuple(range(size)), rows=rows, maps="m", **settings)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 5), st.integers(0, 8), st.integers(0, 6), st.integers(0, 999), st.booleans())
+def test_each_rank_gets_the_rows_it_reads(size: int, features: int, samples: int, seed: int, sparse: bool) -> None:
+    rng = np.random.default_rng(seed)
+    whole = random_sparse_activation(rng, samples, features)
+    owners = rng.integers(0, size, features)
+    owned = [rng.permutation(np.flatnonzero(owners == rank)).tolist() for rank in range(size)]
+    read = [rng.permutation(features)[: rng.integers(0, features + 1)].tolist() for _ in range(size)]
+    inputs: list[Tensor | None] = [live(whole[:, rows]) if sparse else whole[:, rows] for rows in owned]
+    exchanges = [_placing(len(rows), size, axis=1) for rows in read]
+    for output, rows in zip(exchange_all(exchanges, inputs, _maps(owned, read)), read, strict=True):
+        np.testing.assert_array_equal(dense_of(output), whole[:, rows])
+        if isinstance(output, LiveTensor):
+            assert output.values.shape[1] == np.count_nonzero(whole[:, rows].any(axis=1))
+
+
+def _all_to_owner(size: int, features: int) -> list[Weights]:
+    """Every rank holds all features and sends to each rank those that it will own."""
+    owned = np.array_split(np.arange(features), size)
+    send = _pack("send", [rows.tolist() for rows in owned])
+    return [{**send, **_pack("recv", [list(range(len(owned[me])))] * size)} for me in range(size)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 5), st.integers(0, 8), st.integers(0, 999), st.booleans())
+def test_partial_sums_are_added_in_group_order(size: int, features: int, seed: int, sparse: bool) -> None:
+    rng = np.random.default_rng(seed)
+    partials = [random_sparse_activation(rng, 5, features) * np.float32(10**i) for i in range(size)]
+    total = np.zeros((5, features), np.float32)
+    for partial in partials:
+        total += partial
+    inputs: list[Tensor | None] = [live(partial) if sparse else partial for partial in partials]
+    pieces = np.array_split(total, size, axis=1)
+    exchanges = [_placing(piece.shape[1], size, axis=1, reduce="sum") for piece in pieces]
+    for output, piece in zip(exchange_all(exchanges, inputs, _all_to_owner(size, features)), pieces, strict=True):
+        assert dense_of(output).tobytes() == np.ascontiguousarray(piece).tobytes()
+
+
+def test_nothing_is_sent_where_the_maps_say_no_rows_and_an_empty_message_where_all_samples_are_dead() -> None:
+    owned, read = [[0], [1], [2]], [[0, 1], [1], [2]]
+    dead = np.zeros((4, 3), np.float32)
+    network = FakeNetwork()
+    inputs: list[Tensor | None] = [live(dead[:, rows]) for rows in owned]
+    outputs = exchange_all([_placing(len(rows), 3) for rows in read], inputs, _maps(owned, read), network)
+    assert [(source, to) for source, to, _ in network.sends] == [(1, 2)]  # slot of rank r is 2 - r: rank 1 to rank 0
+    np.testing.assert_array_equal(dense_of(outputs[0]), dead[:, :2])
+
+
+def test_only_samples_that_are_live_in_the_rows_sent_travel() -> None:
+    whole = np.array([[1, 0], [0, 2], [0, 0]], np.float32)
+    network = FakeNetwork()
+    exchanges = [_placing(0, 2), _placing(1, 2)]
+    exchange_all(exchanges, [live(whole), live(whole[:, :0])], _maps([[0, 1], []], [[], [1]]), network)
+    (sent,) = network.messages.values()
+    assert isinstance(sent, LiveTensor)
+    assert sent.samples.tolist() == [1]
+    assert sent.values.tolist() == [[2]]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_sample_with_nan_or_inf_in_a_row_left_out_arrives_as_nan(bad: float) -> None:
+    whole = np.array([[bad, 1], [0, 2]], np.float32)
+    outputs = exchange_all(
+        [_placing(2, 2), _placing(1, 2)], [live(whole), live(whole[:, :0])], _maps([[0, 1], []], [[0, 1], [1]])
+    )
+    np.testing.assert_array_equal(dense_of(outputs[0]), whole)
+    np.testing.assert_array_equal(dense_of(outputs[1]), np.array([[np.nan], [2]], np.float32))
+
+
+def test_rows_of_another_kind_or_number_are_refused() -> None:
+    maps = _maps([[0], [1]], [[0, 1], []])
+    for other in (np.ones((3, 1), np.float32), live(np.ones((4, 1), np.float32)), live(np.ones((3, 1)))):
+        with pytest.raises(ExchangeError, match="from rank 1"):
+            exchange_all([_placing(2, 2), _placing(0, 2)], [live(np.ones((3, 1), np.float32)), other], maps)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"m.send_ptr": np.array([0, 2], np.int32)}, "expected int32 \\[3\\]"),
+        ({"m.send_ptr": np.array([0, 2, 1], np.int32)}, "expected bounds from 0"),
+        ({"m.recv_ptr": np.array([1, 1, 1], np.int32)}, "expected bounds from 0"),
+        ({"m.send_rows": np.array([-1], np.int32)}, "rows >= 0"),
+        ({"m.recv_rows": np.array([5], np.int32)}, "different rows below 2"),
+        ({"m.recv_rows": np.array([0.5])}, "int32 rows"),
+        ({"m.recv_ptr": np.array([0, 2, 2], np.int32), "m.recv_rows": np.array([0, 0], np.int32)}, "different rows"),
+    ],
+)
+def test_maps_that_would_read_or_write_elsewhere_are_refused(changes: Weights, message: str) -> None:
+    good = {**_pack("send", [[0], []]), **_pack("recv", [[0], []])}
+    row_maps(_placing(2, 2), good)
+    with pytest.raises(ProgramError, match=message):
+        row_maps(_placing(2, 2), {**good, **changes})
+
+
+def test_missing_maps_and_rows_beyond_the_input_are_refused() -> None:
+    with pytest.raises(ProgramError, match=r"m.send_ptr.* is not in the shard"):
+        loaded_rank([]).maps(_placing(1, 1))
+    maps = {**_pack("send", [[4]]), **_pack("recv", [[0]])}
+    with pytest.raises(ProgramError, match="send_rows reach 4 of 1 rows"):
+        exchange_all([_placing(1, 1)], [live(np.ones((2, 1)))], [maps])
