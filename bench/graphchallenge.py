@@ -44,7 +44,9 @@ class BenchCase:
     @property
     def model(self) -> str:
         """The name it is registered under while it runs."""
-        return f"bench-gc-{self.neurons}-{self.layers}-{self.strategy}-{self.workers}".replace("=", "").replace(",", "-")
+        return f"bench-gc-{self.neurons}-{self.layers}-{self.strategy}-{self.workers}".replace("=", "").replace(
+            ",", "-"
+        )
 
 
 def run_case(client: Client, case: BenchCase) -> dict[str, Any]:
@@ -105,7 +107,9 @@ def published_row(case: BenchCase) -> dict[str, str] | None:
 
 def _bytes_sent(calls: dict[str, dict[str, int]]) -> int:
     """Bytes as AWS counts them: bodies and attributes of each publish once, and objects written."""
-    return sum(calls.get(name, {}).get("bytes", 0) for name in ("sns:PublishBatch", "sqs:SendMessageBatch", "s3:PutObject"))
+    return sum(
+        calls.get(name, {}).get("bytes", 0) for name in ("sns:PublishBatch", "sqs:SendMessageBatch", "s3:PutObject")
+    )
 
 
 def _live_samples(figures: dict[str, Any]) -> list[int]:

@@ -29,8 +29,12 @@ def _rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
         counts = (str(figures["calls"].get(name, {}).get("requests", 0)) for figures in (cold, warm))
         rows.append((name, *counts, theirs.get(THEIR_CALLS.get(name, ""), "") or "-"))
     rows.append(("bytes sent", "", f"{result['bytes_sent']:,}", _grouped(theirs.get("bytes_sent", ""))))
-    rows.append(("seconds", f"{cold['seconds']:.2f}", f"{warm['seconds']:.2f}", theirs.get("batch_s_per_worker", "") or "-"))
-    rows.append(("USD", f"{cold['usd']['total']:.6f}", f"{warm['usd']['total']:.6f}", theirs.get("total_usd", "") or "-"))
+    rows.append(
+        ("seconds", f"{cold['seconds']:.2f}", f"{warm['seconds']:.2f}", theirs.get("batch_s_per_worker", "") or "-")
+    )
+    rows.append(
+        ("USD", f"{cold['usd']['total']:.6f}", f"{warm['usd']['total']:.6f}", theirs.get("total_usd", "") or "-")
+    )
     return rows
 
 

@@ -69,6 +69,11 @@ class Channel(ABC):
         self._raise_if_over()
         self._send_payloads([(dst, tag, self._codec.encode_json(value))])
 
+    def price_json(self, dst: int, tag: Tag, value: object) -> list[tuple[str, int]]:
+        """The calls that send_json would make: (operation, payload bytes) of each, as a meter would count them."""
+        payload = self._codec.encode_json(value)
+        return self._price(list(self._frames(dst, tag, payload)))
+
     def abort(self, reason: str) -> None:
         """Tell all other slots that the run is over: their recv raises RunAborted. Does nothing if it is already.
 
@@ -224,6 +229,11 @@ class Channel(ABC):
     @abstractmethod
     def max_payload(self) -> int:
         """Largest payload of one frame, in bytes; a larger message is cut."""
+
+    def _price(self, batch: Sequence[Outgoing]) -> list[tuple[str, int]]:
+        """(operation, payload bytes) of each call that _put would make; none where sending is no call."""
+        del batch
+        return []
 
     @abstractmethod
     def _put(self, batch: Sequence[Outgoing]) -> None:

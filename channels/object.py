@@ -83,6 +83,9 @@ class ObjectChannel(Channel):
         else:
             list(self._pool.map(self._put_one, batch))
 
+    def _price(self, batch: Sequence[Outgoing]) -> list[tuple[str, int]]:
+        return [("s3:PutObject", len(message.data)) for message in batch]
+
     def _put_one(self, message: Outgoing) -> None:
         with service_errors("s3 put_object"):
             self._s3.put_object(Bucket=self._settings.bucket, Key=self._name(message.key), Body=message.data)

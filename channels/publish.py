@@ -75,12 +75,17 @@ class TopicSender:
         Raises:
             TransportError: if the service refuses some after all retries.
         """
-        entries = (Entry(str(m.key.destination), to_text(m.data)) for m in messages)
-        batches = plan_batches(entries, max_batch_bytes)
+        batches = _batches(messages, max_batch_bytes)
         if len(batches) == 1:
             self._publish(batches[0])
         else:
             list(self._pool.map(self._publish, batches))
+
+    def price(self, messages: Sequence[Outgoing], max_batch_bytes: int) -> list[tuple[str, int]]:
+        """Operation and payload bytes of each call that `put` would make."""
+        return [
+            ("sns:PublishBatch", sum(entry.size for entry in batch)) for batch in _batches(messages, max_batch_bytes)
+        ]
 
     def _publish(self, batch: Sequence[Entry]) -> None:
         send_in_parts("sns publish_batch", batch, self._publish_once, self._backoff, self._sleep)
@@ -90,6 +95,10 @@ class TopicSender:
         with service_errors("sns publish_batch"):
             response = self._sns.publish_batch(TopicArn=self._topic_arn, PublishBatchRequestEntries=entries)
         return _failures(response)
+
+
+def _batches(messages: Sequence[Outgoing], max_batch_bytes: int) -> list[list[Entry]]:
+    return plan_batches((Entry(str(m.key.destination), to_text(m.data)) for m in messages), max_batch_bytes)
 
 
 def _request_entry(number: str, entry: Entry) -> PublishBatchRequestEntryTypeDef:

@@ -76,6 +76,9 @@ class QueueChannel(Channel):
     def _put(self, batch: Sequence[Outgoing]) -> None:
         self._sender.put(batch, self._settings.max_batch_bytes)
 
+    def _price(self, batch: Sequence[Outgoing]) -> list[tuple[str, int]]:
+        return self._sender.price(batch, self._settings.max_batch_bytes)
+
     def _poll(self, expected: Sequence[Key], timeout_s: float) -> Sequence[Incoming]:
         del expected
         return self._receiver.poll(timeout_s, self.config.deadline - self.hooks.clock())

@@ -1,9 +1,9 @@
 """The Python client: what `fsd` does, as functions.
 
-    client = Client()
-    client.register("digits-mlp", strategy="row", workers=4)
-    answer = client.infer("digits-mlp", {"x": images})
-    answer.outputs["y"]
+client = Client()
+client.register("digits-mlp", strategy="row", workers=4)
+answer = client.infer("digits-mlp", {"x": images})
+answer.outputs["y"]
 """
 
 from __future__ import annotations
@@ -210,5 +210,3 @@ class Client:
 
 def _without_outputs(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in answer.items() if name not in ("outputs", "outputs_npz")}
-
-

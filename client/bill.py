@@ -57,7 +57,11 @@ def _function_usage(stage: Stage, name: str, run_id: str) -> RunUsage:
     group = f"/aws/lambda/{stage.function(name)}"
     usage = [line for line in _log_lines(stage, group, f'"{run_id}"') if _is_of(line, run_id)]
     request_ids = {record.request_id for line in usage if (record := parse_usage_line(line))}
-    reports = [line for request_id in sorted(request_ids) for line in _log_lines(stage, group, f'"REPORT RequestId: {request_id}"')]
+    reports = [
+        line
+        for request_id in sorted(request_ids)
+        for line in _log_lines(stage, group, f'"REPORT RequestId: {request_id}"')
+    ]
     return gather([*usage, *reports], run_id, function=name)
 
 

@@ -95,7 +95,7 @@ class EmbeddedCloud:
                 return running
             port = port or free_port()
             endpoint = functions_endpoint or f"http://127.0.0.1:{port}"
-            process = self._start(port, _settings(self.folder, port, endpoint) | dict(environment or {}))
+            process = self._start(_settings(self.folder, port, endpoint) | dict(environment or {}))
             state = CloudState(process.pid, port, endpoint)
             self._state_file.write_text(json.dumps(asdict(state)))
             self._wait_until_ready(state, process)
@@ -110,7 +110,7 @@ class EmbeddedCloud:
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         return state is not None
 
-    def _start(self, port: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         program = emulator()
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         for name in ("tmp", "state"):

@@ -1,7 +1,7 @@
 """`make demo`: the whole path on this machine, from an empty cloud to a bill.
 
-Stages: start an embedded cloud of its own, `sls deploy`, register two models, `sls invoke -f infer` each of them cold and
-warm, print predictions against truth and where time and money went, stop what was started.
+Stages: start an embedded cloud of its own, `sls deploy`, register two models, `sls invoke -f infer` each of them cold
+and warm, print predictions against truth and where time and money went, stop what was started.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def run_demo() -> bool:
             _sls(state, "deploy")
         console.print("sls deploy: done")
         client = Client(find_stage(cloud=cloud, environment={}))
-        return all([_show(console, client, state, show) for show in SHOWS])
+        shown = [_show(console, client, state, show) for show in SHOWS]
+        return all(shown)
     finally:
         cloud.down()
         console.print("embedded cloud: stopped")

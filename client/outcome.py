@@ -1,4 +1,4 @@
-"""Which errors are the user's to mend (one line, exit status 2), which are a run's (1), and which are bugs (traceback)."""
+"""Which errors are the user's to mend (one line, status 2), which are a run's (1), and which are bugs (traceback)."""
 
 from __future__ import annotations
 

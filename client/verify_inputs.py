@@ -30,5 +30,3 @@ def _random(spec: TensorSpec, rng: np.random.Generator) -> NDArray[Any]:
     if dtype.kind in "biu":
         return rng.integers(0, 2, shape).astype(dtype)
     return rng.standard_normal(shape).astype(dtype)
-
-

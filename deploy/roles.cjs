@@ -33,7 +33,7 @@ function exchange(service) {
     // The embedded cloud asks for the ...Batch actions, which IAM does not know: there Publish and DeleteMessage cover them.
     allow(['sns:Publish', 'sns:PublishBatch'], [named('sns')]),
     allow(
-      ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:DeleteMessageBatch', 'sqs:ChangeMessageVisibility'],
+      ['sqs:ReceiveMessage', 'sqs:ChangeMessageVisibility', 'sqs:DeleteMessage', 'sqs:DeleteMessageBatch'],
       [named('sqs')],
     ),
   ]
@@ -78,7 +78,7 @@ module.exports = async ({ resolveVariable }) => {
       ...others,
     ]),
     WorkerRole: role(service, 'worker', [
-      read('bundles/', 'runs/'),
+      read('bundles/', 'runs/', 'lanes/'),
       write('runs/'),
       list(),
       ...exchange(service),

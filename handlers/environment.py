@@ -1,4 +1,4 @@
-"""What the handlers of one function environment share: built at the first event, kept until Lambda discards the environment."""
+"""What the handlers of one function environment share: built at the first event, kept as long as the environment."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bundle.manifest import Manifest
@@ -48,7 +48,7 @@ def figures(manifest: Manifest, request: Request, progress: Progress, reports: S
     }
 
 
-def bill(calls: dict[str, CallCount], usage: Sequence[LambdaUsage]) -> dict[str, Any]:
+def bill(calls: Mapping[str, CallCount], usage: Sequence[LambdaUsage]) -> dict[str, Any]:
     """`calls` and `usd` of an answer."""
     usd = make_bill(calls, usage).usd
     return {"calls": calls_to_json(calls), "usd": {name: round(amount, 12) for name, amount in usd.items()}}
@@ -62,5 +62,3 @@ def usage_of(function: str, pairs: Sequence[tuple[int, float]]) -> list[LambdaUs
 def reported_calls(reports: Sequence[RankReport]) -> dict[str, CallCount]:
     """Calls of all ranks, up to each one's report."""
     return merge(*(report.calls for report in reports))
-
-

@@ -1,5 +1,8 @@
-"""Which slot becomes which rank. Lambda has no affinity, so ranks are bound late: a slot that still holds a rank's shard
-from an earlier run gets that rank."""
+"""Which slot becomes which rank.
+
+Lambda has no affinity, so ranks are bound late: a slot that still holds a rank's shard from an earlier run gets that
+rank.
+"""
 
 from __future__ import annotations
 

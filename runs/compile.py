@@ -44,7 +44,9 @@ class CompileRequest:
         """
         kinds: dict[str, Any] = {"model": str, "name": str, "strategy": str, "workers": int, "options": Mapping}
         if not isinstance(event, Mapping) or "model" not in event:
-            raise BadRequest("request: expected a JSON object with model, and name, strategy, workers, options if wanted")
+            raise BadRequest(
+                "request: expected a JSON object with model, and name, strategy, workers, options if wanted"
+            )
         for name, value in event.items():
             if name not in kinds:
                 raise BadRequest(f"request: unknown field {str(name)[:80]!r}; known: {', '.join(kinds)}")
@@ -59,7 +61,9 @@ def fetcher(service: Service, invocation: Invocation) -> Callable[[str, str, Pat
     def fetch(bucket: str, key: str, path: Path) -> None:
         allowed = (service.settings.bucket, *service.settings.read_buckets)
         if bucket not in allowed:
-            raise BadRequest(f"model: expected an object in one of the buckets {', '.join(allowed)}, got s3://{bucket}/{key}")
+            raise BadRequest(
+                f"model: expected an object in one of the buckets {', '.join(allowed)}, got s3://{bucket}/{key}"
+            )
         try:
             check_size(service.clients.s3.head_object(Bucket=bucket, Key=key)["ContentLength"], invocation)
             service.clients.s3.download_file(bucket, key, str(path))
@@ -92,7 +96,8 @@ def check_size(size_bytes: int, invocation: Invocation) -> None:
         )
     left_s = invocation.ends_at - time.monotonic()
     if size_bytes / BYTES_PER_SECOND > left_s:
+        needed_s = size_bytes / BYTES_PER_SECOND
         raise TooLargeHere(
-            f"model of {size_bytes} bytes: compiling needs about {size_bytes / BYTES_PER_SECOND:.0f} s, this function has "
-            f"{left_s:.0f} left: compile it with `fsd register`"
+            f"model of {size_bytes} bytes: compiling needs about {needed_s:.0f} s, {left_s:.0f} are left: "
+            "compile it with `fsd register`"
         )

@@ -1,4 +1,4 @@
-"""Rank 0's side of a run: lease a lane, start the workers, hear their hello, bind ranks, compute, collect, return the lane.
+"""Rank 0's side of a run: lease a lane, start workers, hear their hello, bind ranks, compute, collect, return the lane.
 
 Every stage looks at the run's progress first, so that a run handed over by another process goes on where it was.
 """
@@ -253,9 +253,7 @@ def _abort(channel: Channel, reason: str) -> None:
 
 def _clean(channel: Channel) -> None:
     channel.flush()
-    cleanup = getattr(channel, "cleanup", None)
-    if cleanup is not None:
-        cleanup()
+    channel.cleanup()
 
 
 def _as_run_error(error: Exception, too_late: DeadlineExceeded) -> Exception:

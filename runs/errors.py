@@ -1,4 +1,4 @@
-"""How a run can fail. Every error is one line and says what to do: `code` names it, `retry` says whether the same request may succeed later."""
+"""How a run can fail: one line each. `code` names it, `retry` says whether the same request may succeed later."""
 
 from __future__ import annotations
 

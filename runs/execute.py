@@ -42,7 +42,11 @@ class Execution:
         return self.loaded
 
     def run(
-        self, channel: Channel | None, feeds: Mapping[str, Array], interrupt: Callable[[], None], state: MachineState | None
+        self,
+        channel: Channel | None,
+        feeds: Mapping[str, Array],
+        interrupt: Callable[[], None],
+        state: MachineState | None,
     ) -> dict[str, Array]:
         """Run the program; on rank 0 the graph's outputs, elsewhere nothing."""
         self.machine = Machine(self.load(), channel or _NO_CHANNEL, self.slots, interrupt=interrupt, state=state)
@@ -71,7 +75,6 @@ class Execution:
             live_samples=tuple(record.live_samples or 0 for record in trace if record.op in _SPARSE_LAYERS),
             calls=calls,
         )
-
 
 
 class _NoChannel:

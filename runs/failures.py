@@ -1,4 +1,4 @@
-"""Where rank 0 hears that a worker is dead: Lambda sends a record of every failed invocation to the queue of the lane's slot 0."""
+"""Where rank 0 hears that a worker is dead: Lambda's record of the failed invocation comes to the lane's slot 0."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class FailureDesk:
         url = service.settings.queue_url(lane, 0)
 
         def look() -> None:
-            messages = service.clients.sqs.receive_message(
-                QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0
-            ).get("Messages", [])
+            messages = service.clients.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0).get(
+                "Messages", []
+            )
             if messages:
                 entries = [
                     {"Id": str(index), "ReceiptHandle": message["ReceiptHandle"]}

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from channels.base import Channel
 from channels.errors import ChannelError, Fenced, RunAborted
 from channels.tags import ASSIGN, HELLO, REPORT, Tag
-from costs.calls import subtract
+from costs import CallCount, billed_units, merge, subtract
 from runs.execute import Execution
 from runs.manifests import cached_manifest
+from runs.selfcount import with_own_cost
 from runs.service import Invocation, Service
 from runs.start import StartMessage
 from runs.wiring import open_channel
-
 
 
 def follow(service: Service, start: StartMessage, invocation: Invocation) -> dict[str, Any]:
@@ -46,10 +47,22 @@ def _take_part(service: Service, start: StartMessage, invocation: Invocation, ch
     execution = Execution(service, manifest, slots.index(start.slot), slots)
     execution.run(channel, {}, interrupt=lambda: None, state=None)
     channel.flush()
-    calls = subtract(service.meter.snapshot(), invocation.calls_before)
-    channel.send_json(0, Tag(REPORT), execution.report(channel, invocation, calls).to_json())
-    channel.flush()
+    _report(service, invocation, channel, execution)
     return execution.rank
+
+
+def _report(service: Service, invocation: Invocation, channel: Channel, execution: Execution) -> None:
+    """Send rank 0 the figures of this rank, the cost of sending them included."""
+    calls = subtract(service.meter.snapshot(), invocation.calls_before)
+    report = execution.report(channel, invocation, calls)
+
+    def price(document: dict[str, Any]) -> dict[str, CallCount]:
+        made = channel.price_json(0, Tag(REPORT), document)
+        return merge(*({operation: CallCount(1, billed_units(operation, size), size)} for operation, size in made))
+
+    document = with_own_cost(calls, lambda counted: replace(report, calls=counted).to_json(), price)
+    channel.send_json(0, Tag(REPORT), document)
+    channel.flush()
 
 
 def _tell_others(channel: Channel, reason: str) -> None:

@@ -23,7 +23,9 @@ def fetch_inputs(service: Service, request: Request) -> bytes | None:
     bucket, key = parse_uri(request.inputs_uri, "inputs_uri")
     allowed = (service.settings.bucket, *service.settings.read_buckets)
     if bucket not in allowed or (bucket == service.settings.bucket and not key.startswith("runs/")):
-        raise BadRequest(f"inputs_uri: expected s3://{allowed[0]}/runs/... or one of the buckets in readBuckets, got {request.inputs_uri}")
+        raise BadRequest(
+            f"inputs_uri: expected s3://{allowed[0]}/runs/... or a bucket of readBuckets, got {request.inputs_uri!r}"
+        )
     stored = Objects(service.clients.s3, bucket).get(key)
     if stored is None:
         raise BadRequest(f"inputs_uri: no object {request.inputs_uri}")

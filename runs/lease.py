@@ -59,7 +59,10 @@ class LaneTable:
                 if lease is not None:
                     return lease
             if waited >= wait_s:
-                raise NoFreeLane(f"no free lane: all {self._lanes} are in use; waited {waited:.1f} s; try again, or deploy with more lanes")
+                raise NoFreeLane(
+                    f"no free lane: all {self._lanes} are in use, waited {waited:.1f} s: "
+                    "try again, or deploy with more lanes"
+                )
             pause = min(RETRY_S * random.uniform(0.5, 1.5), max(wait_s - waited, 0.01))
             self._sleep(pause)
             waited += pause

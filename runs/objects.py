@@ -1,4 +1,4 @@
-"""Objects in S3 as a run uses them: conditional writes, S3's own clock, typed misses. The only place that knows S3's answers."""
+"""Objects in S3 as a run uses them: conditional writes, S3's own clock, typed misses."""
 
 from __future__ import annotations
 

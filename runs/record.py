@@ -1,4 +1,4 @@
-"""A run's objects in S3: request, result, and the state that a hand-over leaves. Everything lies under `runs/<run_id>/`.
+"""A run's objects in S3: request, result, and the state that a hand-over leaves, all under `runs/<run_id>/`.
 
 A run exists from its request on; it runs while it has no record; its record is written once, at the end.
 """
@@ -6,17 +6,18 @@ A run exists from its request on; it runs while it has no record; its record is 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from costs.calls import CallCount, merge
+from costs.calls import CallCount
 from runs.errors import RunNotFound
 from runs.objects import Objects
 from runs.request import Request, parse_request
+from runs.selfcount import with_own_cost
 
 # From counted calls to an answer's `calls` and `usd`.
-BillOf = Callable[[dict[str, CallCount]], dict[str, Any]]
+BillOf = Callable[[Mapping[str, CallCount]], dict[str, Any]]
 
 # After its deadline a run may need this long to say that it failed.
 GRACE_S = 30.0
@@ -24,7 +25,7 @@ GRACE_S = 30.0
 
 @dataclass(frozen=True)
 class Claim:
-    """A request as it was accepted: `deadline` in seconds since 1970, and the bundle that the model's name meant then."""
+    """A request as it was accepted: `deadline` in seconds since 1970; the bundle that the model's name meant then."""
 
     request: Request
     deadline: float
@@ -79,14 +80,12 @@ class RunFiles:
 
     def finish(self, answer: dict[str, Any], calls: dict[str, CallCount], bill: BillOf) -> dict[str, Any]:
         """Store the answer as the run's record, the cost of storing it included, and return it."""
-        data = b""
-        for _ in range(8):
-            counted = merge(calls, {"s3:PutObject": CallCount(1, 1, len(data))})
-            final = answer | bill(counted)
-            size, data = len(data), json.dumps(final).encode()
-            if len(data) == size:
-                break
-        self.objects.put(self.key("record.json"), data)
+
+        def price(document: dict[str, Any]) -> dict[str, CallCount]:
+            return {"s3:PutObject": CallCount(1, 1, len(json.dumps(document).encode()))}
+
+        final = with_own_cost(calls, lambda counted: answer | bill(counted), price)
+        self.objects.put(self.key("record.json"), json.dumps(final).encode())
         return final
 
     def record(self) -> dict[str, Any] | None:

@@ -152,7 +152,10 @@ def _check_shape(spec: TensorSpec, array: Array, sizes: dict[str, tuple[int, str
         raise BadRequest(f"input {spec.name!r}: expected shape {wanted}, got {list(array.shape)}")
     for want, got in zip(spec.shape, array.shape, strict=True):
         if isinstance(want, str) and got == 0:
-            raise BadRequest(f"input {spec.name!r}: expected at least one element along {want or 'every axis'}, got shape {list(array.shape)}")
+            raise BadRequest(
+                f"input {spec.name!r}: expected at least one element along {want or 'every axis'}, "
+                f"got shape {list(array.shape)}"
+            )
         if isinstance(want, str) and want:
             size, other = sizes.setdefault(want, (got, spec.name))
             if size != got:

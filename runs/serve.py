@@ -123,7 +123,7 @@ class _Job:
         self._before = invocation.calls_before
 
     def run(self, inputs: dict[str, Array], answer_by: float | None) -> dict[str, Any]:
-        """Compute and store the answer, or hand the run over at `answer_by` (time.monotonic) or when Lambda's time is up."""
+        """Compute and store the answer; hand over at `answer_by` (time.monotonic) or when Lambda's time is up."""
         watch = Watch()
         leave_at = self._invocation.ends_at - 2 * MARGIN_S
         watch.limit("wait", min(leave_at, leave_at if answer_by is None else answer_by), HandOver)
@@ -177,5 +177,3 @@ def _as_json(error: Exception) -> dict[str, object]:
         return error.to_json()
     print(json.dumps({"level": "error", "error": "".join(traceback.format_exception(error))}))
     return InternalError(f"{type(error).__name__}: {error}").to_json()
-
-

@@ -1,7 +1,8 @@
 """Tensors as a caller writes and reads them: nested lists in JSON, or an .npz.
 
-JSON has no NaN or infinities: they are the strings "NaN", "Infinity", "-Infinity", as in protobuf's JSON mapping. Half
-and bfloat16 numbers are plain numbers in JSON; an .npz holds bfloat16 as its raw 16-bit words (numpy has no name for it).
+JSON has no NaN or infinities: they are the strings "NaN", "Infinity", "-Infinity", as in protobuf's JSON mapping.
+Half and bfloat16 numbers are plain numbers in JSON; an .npz holds bfloat16 as its raw 16-bit words, because numpy has
+no name for it.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 
-class HandOver(Exception):  # noqa: N818 - not an error: the run goes on elsewhere
+class HandOver(Exception):
     """The caller has waited long enough: answer now, go on in another process."""
 
 

@@ -19,7 +19,7 @@ def open_channel(
     start: StartMessage,
     *,
     check: Callable[[], None] = lambda: None,
-    on_foreign: Callable[[str], None] = lambda text: None,
+    on_foreign: Callable[[str], None] = lambda _text: None,
 ) -> Channel:
     """The end of the run's channel that belongs to slot `start.slot`."""
     config = ChannelConfig(

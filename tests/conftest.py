@@ -62,7 +62,12 @@ def stack_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = {**os.environ, **client_environment(CloudState(0, 1, "")), "NODE_NO_WARNINGS": "1"}
     done = subprocess.run(
         [str(ROOT / "node_modules" / ".bin" / "sls"), "package", "--package", str(folder)],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False,
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

@@ -59,7 +59,9 @@ def _local(model: str) -> Path:
 def _fetched(uri: str, folder: Path, fetch: Fetch | None) -> Path:
     match = _URI.fullmatch(uri)
     if match is None or fetch is None:
-        raise SourceError(f"model {uri[:200]!r}: expected s3://bucket/key{'' if match is None else ' where S3 can be read'}")
+        raise SourceError(
+            f"model {uri[:200]!r}: expected s3://bucket/key{'' if match is None else ' where S3 can be read'}"
+        )
     path = folder / "model.onnx"
     fetch(match[1], match[2], path)
     return path

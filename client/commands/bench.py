@@ -25,7 +25,9 @@ def add_commands(commands: Any) -> None:
     case.add_argument("--channel", default="queue", choices=CHANNELS)
     case.add_argument("--strategy", default="row")
     case.add_argument("--data", type=Path, metavar="DIR", help="the official files; generated ones otherwise")
-    case.add_argument("--published", type=Path, metavar="CSV", help="the authors' measured results to print beside ours")
+    case.add_argument(
+        "--published", type=Path, metavar="CSV", help="the authors' measured results to print beside ours"
+    )
     case.add_argument("--json", action="store_true", help="print JSON")
     case.set_defaults(run=_graphchallenge)
 

@@ -25,7 +25,9 @@ def add_commands(commands: Any) -> None:
     infer.add_argument("--output", type=Path, metavar="Y.npz", help="where to write the outputs")
     infer.add_argument("--channel", default="", help=f"how tensors travel between ranks: {' or '.join(CHANNELS)}")
     infer.add_argument("--run-id", default="", metavar="ID", help="32 hex digits: a request sent twice is one run")
-    infer.add_argument("--wait-s", type=float, metavar="S", help="`infer` answers within S seconds, then the run goes on")
+    infer.add_argument(
+        "--wait-s", type=float, metavar="S", help="`infer` answers within S seconds, then the run goes on"
+    )
     infer.add_argument("--deadline-s", type=float, metavar="S", help="the run ends within S seconds")
     infer.add_argument("--no-wait", action="store_true", help="print the run id when it takes longer than --wait-s")
     infer.set_defaults(run=_infer)

@@ -35,4 +35,7 @@ def _zoo(options: argparse.Namespace) -> int:
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:
     plain = (str, int, float, bool, type(None))
-    return {name: value if isinstance(value, plain) else getattr(value, "__name__", str(value)) for name, value in fields.items()}
+    return {
+        name: value if isinstance(value, plain) else getattr(value, "__name__", str(value))
+        for name, value in fields.items()
+    }
