@@ -6,6 +6,7 @@ Manifests and programs cross a trust boundary (they are read from a bucket), so 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 MAX_JSON_BYTES = 256 << 20
@@ -114,9 +115,12 @@ def parse_json(data: bytes | str, where: str, max_bytes: int = MAX_JSON_BYTES) -
     return Fields(value, where)
 
 
-def canonical_json(value: object) -> bytes:
-    """The one encoding of a JSON value that is hashed: sorted keys, no spaces, ASCII only."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+def canonical_json(value: object, default: Callable[[object], object] | None = None) -> bytes:
+    """The one encoding of a JSON value that is hashed: sorted keys, no spaces, ASCII only.
+
+    default: turns an object that JSON does not know into one that it does.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=default).encode("ascii")
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -9,6 +9,7 @@ from pathlib import Path
 from bundle.errors import CorruptBundleError, InvalidNameError
 from bundle.fields import MAX_JSON_BYTES
 from bundle.manifest import Asset, Manifest
+from bundle.schema import json_id
 from bundle.store import Store
 
 
@@ -59,9 +60,10 @@ def read_manifest(store: Store, bundle_id: str) -> Manifest:
         CorruptBundleError: if the manifest is not the one that the id names.
     """
     data = store.get(manifest_key(bundle_id), MAX_JSON_BYTES)
+    if json_id(data) != bundle_id:
+        raise CorruptBundleError(f"manifest: expected bundle id {bundle_id}, got {json_id(data)}")
     manifest = Manifest.from_json(data)
-    if manifest.bundle_id != bundle_id:
-        raise CorruptBundleError(f"manifest: expected bundle id {bundle_id}, got {manifest.bundle_id}")
+    vars(manifest)["bundle_id"] = bundle_id  # fills the cached property: computing it would encode everything again
     return manifest
 
 
