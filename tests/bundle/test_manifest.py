@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bundle.errors import CorruptBundleError
@@ -70,7 +71,7 @@ def _drop(name: str) -> Callable[[Document], None]:
         (_set("ranks", 0, "tensors", 0, "shape", value=[1 << 40, 1 << 40]), "nbytes: expected"),
         (_set("ranks", 0, "tensors", 0, "dtype", value="string"), "expected a fixed-size dtype"),
         (_set("ranks", 0, "tensors", 1, "name", value="w"), "expected each once, got 'w' 2 times"),
-        (_set("info", "list", value=[1]), "info['list']: expected a bool, number or string"),
+        (_set("info", "list", value=[1]), "info['list']: expected a bool, finite number or string"),
         (_set("ranks", value={}), "ranks: expected an array"),
         (_set("ranks", 0, value=7), "expected an object, got 7"),
     ],
@@ -94,3 +95,7 @@ def test_contradicting_manifest_is_not_written() -> None:
     manifest = make_sample().manifest
     with pytest.raises(CorruptBundleError, match="is used by no rank"):
         replace(manifest, ranks=tuple(replace(rank, graphs=()) for rank in manifest.ranks)).to_json()
+    with pytest.raises(CorruptBundleError, match=r"info\['x'\]: expected a bool"):
+        replace(manifest, info={"x": float("nan")}).to_json()
+    with pytest.raises(CorruptBundleError, match="expected plain Python values, got int64"):
+        replace(manifest, model_weight_bytes=np.int64(3)).to_json()  # type: ignore[arg-type]
