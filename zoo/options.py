@@ -1,7 +1,7 @@
 """Options of a card: the fields of a frozen dataclass, read from text (`--option k=v`) or JSON values.
 
-A card declares `class MyOptions` with `layers: int = option(120, "number of layers", minimum=1)`; the field's annotation
-is its type: bool, int, float, str or Path, or one of them `| None`.
+A card declares `class MyOptions` with `layers: int = option(120, "number of layers", minimum=1)`; the field's
+annotation is its type: bool, int, float, str or Path, or one of them `| None`.
 """
 
 from __future__ import annotations

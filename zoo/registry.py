@@ -63,7 +63,9 @@ def _claims() -> dict[str, list[EntryPoint]]:
 
 def _load(name: str, claims: list[EntryPoint]) -> Card[Any]:
     if len(claims) > 1:
-        raise PluginError(f"card {name!r} is offered by {' and '.join(map(_owner, claims))}: remove all but one")
+        raise PluginError(
+            f"card {name!r} is offered by {' and '.join(sorted(map(_owner, claims)))}: remove all but one"
+        )
     return _load_entry(claims[0])
 
 

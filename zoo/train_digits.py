@@ -1,7 +1,7 @@
-"""Trains the model of the card `digits-mlp` and writes it, with the images that it never saw: python -m zoo.train_digits.
+"""Trains the model of the card `digits-mlp`, and writes it with the images it never saw: python -m zoo.train_digits.
 
-Stages: load scikit-learn's 1797 digits, split off a third by a seeded shuffle, train on the rest and on noisy
-copies of it, export as Gemm and Relu. Needs scikit-learn; whoever uses the card does not.
+Stages: load scikit-learn's 1797 digits, split off a third by a seeded shuffle, train on the rest and on noisy copies of
+it, export as Gemm and Relu. Needs scikit-learn; whoever uses the card does not.
 """
 
 from __future__ import annotations
@@ -81,7 +81,11 @@ def export(layers: list[tuple[Floats, Floats]]) -> onnx.ModelProto:
     nodes = [node for i in range(len(layers)) for node in _nodes(i, last)]
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", len(layers[0][0])])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", len(layers[-1][1])])
-    arrays = [(f"layer{i}.{kind}", a) for i, layer in enumerate(layers) for kind, a in zip(("weight", "bias"), layer, strict=True)]
+    arrays = [
+        (f"layer{i}.{kind}", a)
+        for i, layer in enumerate(layers)
+        for kind, a in zip(("weight", "bias"), layer, strict=True)
+    ]
     graph = helper.make_graph(nodes, "digits-mlp", [x], [y], [numpy_helper.from_array(a, name) for name, a in arrays])
     model = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)])
     model.producer_name = "fsd-zoo"
@@ -91,9 +95,7 @@ def export(layers: list[tuple[Floats, Floats]]) -> onnx.ModelProto:
 def _nodes(layer: int, last: int) -> list[onnx.NodeProto]:
     source = "x" if layer == 0 else f"layer{layer - 1}.out"
     out = "y" if layer == last else f"layer{layer}.sum"
-    gemm = helper.make_node(
-        "Gemm", [source, f"layer{layer}.weight", f"layer{layer}.bias"], [out], f"layer{layer}.gemm"
-    )
+    gemm = helper.make_node("Gemm", [source, f"layer{layer}.weight", f"layer{layer}.bias"], [out], f"layer{layer}.gemm")
     relu = helper.make_node("Relu", [out], [f"layer{layer}.out"], f"layer{layer}.relu")
     return [gemm] if layer == last else [gemm, relu]
 

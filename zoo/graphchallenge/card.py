@@ -1,7 +1,7 @@
 """The cards of the MIT Graph Challenge's sparse networks: generated, or the official files.
 
-Truth is the published list of the samples that are non-zero at the end; where none holds (generated weights, or not all 120
-layers), it is computed in numpy.
+Truth is the published list of the samples that are non-zero at the end; where none holds (generated weights, or not
+all 120 layers), it is computed in numpy.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Options:
     """What a user may choose."""
 
     layers: int = option(OFFICIAL_LAYERS, "number of layers", minimum=1)
-    data: Path | None = option(None, "folder with the official files; without it, network and inputs are generated")
+    data: Path | None = option(None, "folder with the official files; without it, network and inputs are generated")  # noqa: RUF009
     dense: bool = option(False, "store the zeros too: larger, but every ONNX tool reads it")
     seed: int = option(0, "seed of what is generated", minimum=0)
 
@@ -38,7 +38,9 @@ class GraphChallenge(Card[Options]):
     def __init__(self, neurons: int) -> None:
         self.neurons = neurons
         self.name = f"graphchallenge-{neurons}"
-        self.summary = f"MIT Graph Challenge sparse network: {neurons} neurons a layer, 32 inputs each (MatMul, Add, Clip)"
+        self.summary = (
+            f"MIT Graph Challenge sparse network: {neurons} neurons a layer, 32 inputs each (MatMul, Add, Clip)"
+        )
 
     def network(self, options: Options) -> network.Network:
         """The network itself.

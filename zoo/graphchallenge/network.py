@@ -1,8 +1,8 @@
 """The Graph Challenge's sparse networks: generated like the official ones, or read from the official files.
 
-A layer of N neurons is kron(ones(16, 16), I + cyclic shift by s) of size n = N/16, for s = 1, 2, 4, ..., n/2. After these
-log2(n) layers, a block, the next begins; in every block but the first the neurons that are read are permuted by one random
-pi: where the first block reads neuron j, block b reads pi_b(j).
+A layer of N neurons is kron(ones(16, 16), I + cyclic shift by s) of size n = N/16, for s = 1, 2, 4, ..., n/2. After
+these log2(n) layers, a block, the next begins; in every block but the first the neurons that are read are permuted by
+one random pi: where the first block reads neuron j, block b reads pi_b(j).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ WEIGHT = 1 / 16
 CEILING = 32.0
 BIAS = {1024: -0.30, 4096: -0.35, 16384: -0.40, 65536: -0.45}
 """Bias of every neuron by N; source: graphchallenge.mit.edu, sparse DNN challenge."""
+
+_DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, ZlibError)
+"""What numpy raises on a file that is not, or no longer, an .npz file."""
 
 Reads = NDArray[np.integer[Any]]
 
@@ -75,11 +79,11 @@ def load_arrays(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         DataError: the file is missing, damaged, or lacks one of them.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names}
     except FileNotFoundError:
         raise DataError(f"{path}: expected an .npz file with {', '.join(names)}, got no such file") from None
-    except (OSError, ValueError, KeyError, BadZipFile, TypeError) as error:
+    except _DAMAGED as error:
         raise DataError(f"{path}: expected an .npz file with {', '.join(names)}, got {error}") from error
 
 

@@ -1,7 +1,8 @@
 """Inputs for a Graph Challenge network: binary images of handwritten digits, one pixel a neuron.
 
-The official ones are MNIST, enlarged and made black and white. Without them, the zoo's own 8x8 digits are enlarged, moved
-about, and inked with as many pixels as the official images have; both are 32x32, and enlarged for larger networks.
+The official ones are MNIST, enlarged and made black and white. Without them, the zoo's own 8x8 digits are enlarged,
+moved about, and inked with as many pixels as the official images have; both are 32x32, and enlarged for larger
+networks.
 """
 
 from __future__ import annotations
@@ -74,12 +75,12 @@ def enlarge(images: Images, neurons: int) -> NDArray[np.float32]:
 
 
 def _glyphs() -> NDArray[np.float64]:
-    """[599, 24, 24]: the held-out digits, enlarged without steps."""
+    """[599, 24, 24]: the held-out digits, enlarged without steps, and on their side as the official ones are."""
     with (files("zoo") / "data" / "digits-heldout.npz").open("rb") as file, np.load(file) as data:
         small = data["images"].reshape(-1, 8, 8).astype(np.float64)
     grid = np.linspace(0, 7, GLYPH)
     blend = np.stack([np.interp(grid, np.arange(8), unit) for unit in np.eye(8)], axis=1)
-    return np.asarray(blend @ small @ blend.T)
+    return np.ascontiguousarray((blend @ small @ blend.T).transpose(0, 2, 1))
 
 
 def _ink(glyph: NDArray[np.float64], u: float, v: float) -> Images:
