@@ -5,9 +5,10 @@ const crypto = require('node:crypto')
 const fs = require('node:fs')
 const { createRequire } = require('node:module')
 const path = require('node:path')
+const { dropUnfinished, lockBuild, markFinished } = require('./cache.cjs')
 
 // Test data and type stubs: two thirds of the compiler's packages.
-const UNUSED = [/(^|\/)tests?(\/|$)/, /\.pyi$/, /\/__pycache__(\/|$)/, /^onnx\/backend\/test\//, /^bin\//, /\.(cc|h|cpp|proto)$/]
+const UNUSED = [/(^|\/)tests?(\/|$)/, /\.pyi$/, /(^|\/)__pycache__(\/|$)/, /^onnx\/backend\/test\//, /^bin\//, /\.(cc|h|cpp|proto)$/]
 
 function unusedFiles(root, folder = '') {
   return fs.readdirSync(path.join(root, folder), { withFileTypes: true }).flatMap((entry) => {
@@ -23,9 +24,26 @@ class FsdPlugin {
     this.log = log
     this.progress = progress
     this.hooks = {
-      'before:package:initialize': () => this.buildCompilerLayer(),
+      'before:package:initialize': () => this.beginBuild(),
+      'after:package:createDeploymentArtifacts': () => this.endBuild(),
       'before:remove:remove': () => this.emptyBucket(),
     }
+  }
+
+  get cache() {
+    return path.join(this.serverless.serviceDir, this.serverless.service.custom.pythonRequirements.cacheLocation)
+  }
+
+  async beginBuild() {
+    this.release = await lockBuild(this.cache)
+    dropUnfinished(this.cache)
+    await this.buildCompilerLayer()
+  }
+
+  // Runs after serverless-python-requirements' hook of the same name: plugins' hooks run in the order of the plugins.
+  endBuild() {
+    markFinished(this.cache)
+    this.release()
   }
 
   async buildCompilerLayer() {

@@ -16,6 +16,8 @@ const SLIM_PATTERNS = [
   '**/boto3/examples/**',
   '**/botocore/data/!(lambda|logs|s3|sns|sqs|sts|cloudformation|endpoints.json|partitions.json|sdk-default-configuration.json|_retry.json)',
   '**/onnxruntime/{tools,transformers,quantization,datasets,backend}/**',
+  // For programs in C: Python's module has all of it in itself.
+  '**/onnxruntime/capi/libonnxruntime.so*',
   '**/zstandard/_cffi*',
   'bin/**',
 ]
