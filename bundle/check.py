@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from bundle.dtypes import DTYPES, STRING, byte_count
@@ -95,5 +96,6 @@ def entry_violations(where: str, entry: TensorEntry, shard_bytes: int) -> Iterat
 
 
 def _repeated(where: str, names: list[str]) -> Iterator[str]:
-    for name in sorted({name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()):
-        yield f"{where}: expected each once, got {name!r} {names.count(name)} times"
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield f"{where}: expected each once, got {name!r} {count} times"

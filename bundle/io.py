@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bundle.errors import CorruptBundleError, InvalidNameError
 from bundle.fields import MAX_JSON_BYTES
-from bundle.manifest import Asset, Manifest
+from bundle.manifest import Asset, AssetKind, Manifest
 from bundle.schema import json_id
 from bundle.store import Store
 
@@ -30,9 +30,9 @@ def manifest_key(bundle_id: str) -> str:
     return f"{bundle_prefix(bundle_id)}manifest.json"
 
 
-def asset_of(data: bytes, kind: str) -> Asset:
+def asset_of(data: bytes, kind: AssetKind) -> Asset:
     """The Asset that describes these bytes."""
-    return Asset(hashlib.sha256(data).hexdigest(), len(data), kind)  # type: ignore[arg-type]
+    return Asset(hashlib.sha256(data).hexdigest(), len(data), kind)
 
 
 def write_bundle(store: Store, manifest: Manifest, assets: Mapping[str, bytes | Path]) -> str:

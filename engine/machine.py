@@ -77,8 +77,8 @@ class Machine:
         self._slots = tuple(slots)
         self._interrupt = interrupt
         self._clock = clock
-        if len(self._slots) != loaded.program.world_size:
-            raise ProgramError(f"slots: expected one per rank ({loaded.program.world_size}), got {len(self._slots)}")
+        if not len(self._slots) == len(set(self._slots)) == loaded.program.world_size:
+            raise ProgramError(f"slots: expected one per rank ({loaded.program.world_size}), got {self._slots}")
 
     def run(self, feeds: Mapping[str, NDArray[Any]] | None = None) -> dict[str, NDArray[Any]]:
         """Run from the state to the end; the graph's outputs on rank 0, nothing elsewhere.

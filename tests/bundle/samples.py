@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bundle.io import asset_of
-from bundle.manifest import Manifest, RankEntry, TensorSpec
+from bundle.manifest import AssetKind, Manifest, RankEntry, TensorSpec
 from bundle.shard import ShardWriter
 
 
@@ -22,7 +22,7 @@ class Sample:
 def make_sample(world_size: int = 2, model: str = "digits") -> Sample:
     """`world_size` ranks with a program and a shard of two tensors each, and one shared graph."""
     graph = b"graph"
-    blobs = {"graph": [graph], "program": [], "shard": []}
+    blobs: dict[AssetKind, list[bytes]] = {"graph": [graph], "program": [], "shard": []}
     ranks = []
     for rank in range(world_size):
         file = io.BytesIO()

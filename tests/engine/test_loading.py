@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from bundle.errors import MissingKeyError
 from bundle.io import asset_key, asset_of, write_bundle
-from bundle.manifest import Asset, Manifest, RankEntry, TensorEntry, TensorSpec
+from bundle.manifest import Asset, AssetKind, Manifest, RankEntry, TensorEntry, TensorSpec
 from bundle.shard import ShardWriter
 from bundle.store import FolderStore
 from engine import LoadedRank, Machine, SessionSettings, ShardCache, load_rank, needed_assets
@@ -67,7 +67,7 @@ def _compile(size: int, outputs: int = 7) -> _Compiled:
     index: list[Asset] = []
     ranks = []
 
-    def keep(data: bytes, kind: str) -> str:
+    def keep(data: bytes, kind: AssetKind) -> str:
         asset = asset_of(data, kind)
         if asset.sha256 not in assets:
             index.append(asset)
@@ -245,7 +245,11 @@ def test_weights_that_are_packed_are_cut_out_of_the_shard_by_onnxruntime(store: 
     ]
     graph = _graph(nodes, TensorProto.FLOAT, TensorProto.FLOAT, [_external(entry, TensorProto.INT4)])
     run = Run(0, "onnx", ("x",), ("y",), graph=asset_of(graph, "graph").sha256, weights=("q",))
-    blobs = {"program": program_to_json(Program(0, 1, (run,))), "graph": graph, "shard": file.getvalue()}
+    blobs: dict[AssetKind, bytes] = {
+        "program": program_to_json(Program(0, 1, (run,))),
+        "graph": graph,
+        "shard": file.getvalue(),
+    }
     listed = [asset_of(blob, kind) for kind, blob in blobs.items()]
     rank = RankEntry(0, listed[0].sha256, listed[2].sha256, (listed[1].sha256,), writer.finish().entries)
     manifest = Manifest(
