@@ -10,17 +10,18 @@ from pathlib import Path
 import onnx
 from bundle.io import write_bundle
 from bundle.manifest import Asset, Manifest, RankEntry, TensorSpec
+from bundle.shard import ShardIndex
 from bundle.store import Store
 
 from partition.choices import Choice
 from partition.emit import RankOutput, emit_rank
 from partition.errors import UnsupportedModelError
-from partition.frontend import Source, load
+from partition.frontend import load
 from partition.graph import Graph, Op, from_ir
 from partition.normalize import normalize
 from partition.policy import allowed_choices, parse_strategy
 from partition.schedule import Chain, make_schedule
-from partition.search import cheapest_plan
+from partition.search import Plan, cheapest_plan
 from partition.sparse.fuse import Sparsity, fuse_sparse
 from partition.sparse.layers import SparseLayer
 from partition.sparse.parts import plan_chain
@@ -103,66 +104,91 @@ def compile_model(
     """
     parse_strategy(strategy, workers)
     options = options or Options()
-    source = load(model)
-    whole = from_ir(normalize(source.model), source.sparse)
-    graph, layers = fuse_sparse(whole, options.sparsity)
-    chosen = resolve_auto(graph, layers, strategy, workers, options.memory_bytes)
-    return _emit(_Job(source, whole, graph, layers, chosen, workers, name or graph.name), folder)
+    prepared = prepare(model, options)
+    chosen = resolve_auto(prepared.graph, prepared.layers, strategy, workers, options.memory_bytes)
+    plan = cheapest_plan(prepared.graph, allowed_choices(prepared.graph, chosen, workers), workers)
+    return emit_bundle(prepared, plan, Target(name or prepared.graph.name, chosen, workers), folder)
 
 
 @dataclass(frozen=True)
-class _Job:
-    source: Source
-    whole: Graph
+class Prepared:
+    """A model that is ready to be placed.
+
+    layers:       the layers of each chain of sparse layers in the graph.
+    version:      sha256 of the model's bytes.
+    weight_bytes: of the model, sparse weights as stored.
+    """
+
     graph: Graph
     layers: Mapping[Op, tuple[SparseLayer, ...]]
+    version: str
+    weight_bytes: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to compile for: the model's name, the strategy as the manifest names it, and the number of ranks."""
+
+    name: str
     strategy: str
     workers: int
-    name: str
 
 
-def _emit(job: _Job, folder: Path) -> CompiledModel:
-    plan = cheapest_plan(job.graph, allowed_choices(job.graph, job.strategy, job.workers), job.workers)
-    levels = make_schedule(job.graph, plan, job.workers, frozenset(job.layers))
+def prepare(model: onnx.ModelProto | Path, options: Options) -> Prepared:
+    """Read, normalise, and fuse sparse layers.
+
+    Raises:
+        InvalidModelError, UnsafeModelError: as compile_model.
+    """
+    source = load(model)
+    whole = from_ir(normalize(source.model), source.sparse)
+    graph, layers = fuse_sparse(whole, options.sparsity)
+    return Prepared(graph, layers, source.version, whole.weight_bytes)
+
+
+def emit_bundle(prepared: Prepared, plan: Plan, target: Target, folder: Path) -> CompiledModel:
+    """Write the parts of all ranks as planned, one shard at a time."""
+    graph, workers = prepared.graph, target.workers
+    levels = make_schedule(graph, plan, workers, frozenset(prepared.layers))
     found = [item for level in levels for item in level.after if isinstance(item, Chain)]
-    chains = {chain: plan_chain(chain, job.layers[chain.op], job.workers) for chain in found}
+    chains = {chain: plan_chain(chain, prepared.layers[chain.op], workers) for chain in found}
     outputs: list[RankOutput] = []
     assets: dict[str, bytes | Path] = {}
-    for rank in range(job.workers):
+    for rank in range(workers):
         path = folder / f"rank{rank}.shard"
         with path.open("wb") as file:
-            outputs.append(emit_rank(job.graph, levels, chains, rank, job.workers, file))
+            outputs.append(emit_rank(graph, levels, chains, rank, workers, file))
         assets.update(outputs[-1].blobs)
-        _keep_shard(assets, outputs[-1].shard.asset, path)
-    return CompiledModel(_manifest(job, outputs, _info(job.graph, plan.choices)), assets)
+        _keep_shard(assets, outputs[-1].shard, path)
+    return CompiledModel(_manifest(prepared, target, outputs, _info(graph, plan.choices)), assets)
 
 
-def _keep_shard(assets: dict[str, bytes | Path], shard: Asset, path: Path) -> None:
-    """Equal shards are one file; an empty one is none."""
-    if shard.size_bytes == 0 or shard.sha256 in assets:
+def _keep_shard(assets: dict[str, bytes | Path], shard: ShardIndex, path: Path) -> None:
+    """Equal shards are one file; one without tensors is none."""
+    if not shard.entries or shard.asset.sha256 in assets:
         path.unlink()
     else:
-        assets[shard.sha256] = path
+        assets[shard.asset.sha256] = path
 
 
-def _manifest(job: _Job, outputs: list[RankOutput], info: Mapping[str, int | str]) -> Manifest:
+def _manifest(prepared: Prepared, target: Target, outputs: list[RankOutput], info: Mapping[str, int | str]) -> Manifest:
     assets = {asset.sha256: asset for output in outputs for asset in _assets(output)}
     return Manifest(
-        model=job.name,
-        version=job.source.version,
-        strategy=job.strategy,
-        world_size=job.workers,
-        inputs=tuple(_spec(job.graph, name) for name in job.graph.inputs),
-        outputs=tuple(_spec(job.graph, name) for name in job.graph.outputs),
+        model=target.name,
+        version=prepared.version,
+        strategy=target.strategy,
+        world_size=target.workers,
+        inputs=tuple(_spec(prepared.graph, name) for name in prepared.graph.inputs),
+        outputs=tuple(_spec(prepared.graph, name) for name in prepared.graph.outputs),
         assets=tuple(assets[key] for key in sorted(assets)),
         ranks=tuple(_rank_entry(rank, output) for rank, output in enumerate(outputs)),
-        model_weight_bytes=job.whole.weight_bytes,
+        model_weight_bytes=prepared.weight_bytes,
         info=info,
     )
 
 
 def _assets(output: RankOutput) -> list[Asset]:
-    shard = [output.shard.asset] if output.shard.asset.size_bytes else []
+    shard = [output.shard.asset] if output.shard.entries else []
     return [output.program, *output.graphs, *shard]
 
 
@@ -170,9 +196,9 @@ def _rank_entry(rank: int, output: RankOutput) -> RankEntry:
     return RankEntry(
         rank=rank,
         program=output.program.sha256,
-        shard=output.shard.asset.sha256 if output.shard.asset.size_bytes else "",
+        shard=output.shard.asset.sha256 if output.shard.entries else "",
         graphs=tuple(asset.sha256 for asset in output.graphs),
-        tensors=output.shard.entries if output.shard.asset.size_bytes else (),
+        tensors=output.shard.entries,
         weight_bytes=output.weight_bytes,
     )
 

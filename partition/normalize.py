@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from partition.canonical import CanonicalShapesPass
 from partition.errors import InvalidModelError
 from partition.folding import FoldConstantsPass
 from partition.gemm import SplitGemmPass
@@ -35,8 +36,9 @@ def _passes() -> list[ir.passes.InPlacePass]:
         FoldConstantsPass(),
         SplitGemmPass(),
         FoldConstantsPass(),
+        InferShapesPass(),
+        CanonicalShapesPass(),
         common.RemoveUnusedNodesPass(),
         common.RemoveUnusedOpsetsPass(),
         common.NameFixPass(),
-        InferShapesPass(),
     ]

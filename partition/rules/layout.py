@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from partition.rules.facts import OpFacts, Shape, axis_letters, normal_axis
 from partition.rules.registry import RULES
 from partition.rules.rule import REPEATED, Rule
@@ -34,7 +36,7 @@ def flatten(facts: OpFacts) -> Rule | None:
 
 @RULES.register("Reshape")
 def reshape(facts: OpFacts) -> Rule | None:
-    """`a b c, - -> a y z; whole b c`: leading axes that the target copies (0), or the first if it is inferred (-1)."""
+    """`a b c, - -> a y1 y2; whole b c`: leading axes that the target copies (0); see partition.canonical."""
     shape, target = facts.shapes[0], facts.integers("shape", 1)
     if shape is None or target is None or facts.integer("allowzero", 0):
         return None
@@ -46,27 +48,9 @@ def reshape(facts: OpFacts) -> Rule | None:
 
 
 def _kept_axes(shape: Shape, target: tuple[int, ...]) -> int:
-    """How many leading axes the target keeps whatever their size."""
-    kept = 0
-    while kept < min(len(shape), len(target)) and target[kept] == 0:
-        kept += 1
-    if kept == 0 and target and shape and target[0] == -1 and 0 not in target[1:] and _same_rest(shape[1:], target[1:]):
-        return 1
-    return kept
-
-
-def _same_rest(rest: Shape, target: tuple[int, ...]) -> bool:
-    """Whether both sides hold the same number of elements behind the first axis, and not none: -1 cannot stand for that."""
-    product = 1
-    for size in rest:
-        if not isinstance(size, int):
-            return False
-        product *= size
-    for size in target:
-        product, left = divmod(product, size) if size else (0, 1)
-        if left:
-            return False
-    return product == 1
+    """How many leading axes the target copies; none if it infers a size, which an empty piece has not."""
+    copied = itertools.takewhile(lambda size: size == 0, target[: len(shape)])
+    return 0 if -1 in target else len(list(copied))
 
 
 @RULES.register("Squeeze", "Unsqueeze")

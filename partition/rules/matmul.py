@@ -6,6 +6,7 @@ from partition.rules.facts import Dim, OpFacts, Shape, axis_letters
 from partition.rules.registry import RULES
 from partition.rules.rule import REPEATED, Letters, Rule
 
+_MAX_RANK = 10  # batch letters stay clear of k, m and n
 _EITHER = (frozenset({0}), frozenset({1}))
 
 
@@ -13,7 +14,7 @@ _EITHER = (frozenset({0}), frozenset({1}))
 def matmul(facts: OpFacts) -> Rule | None:
     """`a m k, a k n -> a m n; reduce k: sum`; a 1-D side has no m or no n."""
     left, right = facts.shapes
-    if left is None or right is None or not left or not right:
+    if not left or not right or max(len(left), len(right)) > _MAX_RANK:
         return None
     batches = (left[:-2], right[:-2])
     letters = axis_letters(max(map(len, batches)))
@@ -24,7 +25,7 @@ def matmul(facts: OpFacts) -> Rule | None:
         ((*_batch(batches[0], letters), *m, "k"), (*_batch(batches[1], letters), "k", *n)),
         ((*letters, *m, *n),),
         reduce={"k": "sum"},
-        whole=_ambiguous(batches, letters),
+        whole=_ambiguous(batches, letters) if m and n else frozenset(letters),
         row=row,
         column=column,
         linear=_EITHER,
@@ -45,10 +46,14 @@ def _batch(shape: Shape, letters: Letters) -> Letters:
 
 
 def _ambiguous(batches: tuple[Shape, Shape], letters: Letters) -> frozenset[str]:
-    """Batch letters whose sizes may differ: one of them may be a hidden 1."""
+    """Batch letters whose sizes may differ: one of them may be a hidden 1.
+
+    So too those that the right side alone has, and all of them beside a 1-D side: onnxruntime 1.31 refuses an empty
+    piece there ("cannot broadcast").
+    """
     left, right = (dict(zip(reversed(letters), reversed(shape), strict=False)) for shape in batches)
-    return frozenset(name for name in letters if not _equal(left.get(name, 1), right.get(name, 1)))
+    return frozenset(name for name in letters if not _divides(left.get(name, 1), right.get(name, 1)))
 
 
-def _equal(left: Dim, right: Dim) -> bool:
-    return 1 in (left, right) or (left is not None and left == right)
+def _divides(left: Dim, right: Dim) -> bool:
+    return right == 1 or (left is not None and left == right)

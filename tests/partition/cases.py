@@ -1,0 +1,152 @@
+"""One case or more for every op that has a rule, with the text that its rule must give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.partition.oracle import Case
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A case, the text of its rule, and the divisions that the rule is known to leave out."""
+
+    case: Case
+    text: str
+    tolerated: tuple[tuple[int | None, ...], ...] = ()
+
+
+def _floats(*shape: int, low: float = -3.0, high: float = 3.0) -> Array:
+    rng = np.random.default_rng(sum(shape) + len(shape))
+    return rng.uniform(low, high, shape).astype(np.float32)
+
+
+def _ints(*shape: int, high: int = 9) -> Array:
+    return np.random.default_rng(sum(shape)).integers(1, high, shape)
+
+
+def _bools(*shape: int) -> Array:
+    return np.random.default_rng(sum(shape)).integers(0, 2, shape).astype(np.bool_)
+
+
+def _case(op: str, *inputs: Array | None, version: int = 18, **more: Any) -> Case:
+    known = {name: more.pop(name) for name in ("outputs", "constants", "weights", "domain") if name in more}
+    return Case(op, inputs, more, version=version, **known)
+
+
+X, Y, ROW = _floats(5, 7), _floats(5, 7, low=0.5), _floats(7, low=0.5)
+X3 = _floats(3, 5, 7)
+AXIS1 = np.array([1])
+_A, _AB = "a b -> a b", "a b, a b -> a b"
+
+_FLOAT_UNARY = (
+    "Abs Atan Ceil Celu Cos Elu Erf Exp Floor HardSigmoid HardSwish LeakyRelu Mish Reciprocal Relu Round Selu Shrink"
+    " Sigmoid Sign Sin Sinh Softplus Softsign Tan Tanh ThresholdedRelu Cosh Asinh IsNaN IsInf"
+).split()
+_UNIT_UNARY = "Acos Asin Atanh".split()
+_POSITIVE_UNARY = "Log Sqrt".split()
+_BOOL_BINARY = "And Or Xor".split()
+_COMPARE = "Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Pow Div Sum PRelu".split()
+
+UNARY = [
+    *(Golden(_case(op, X), _A) for op in _FLOAT_UNARY),
+    *(Golden(_case(op, _floats(5, 7, low=-0.9, high=0.9)), _A) for op in _UNIT_UNARY),
+    *(Golden(_case(op, Y), _A) for op in _POSITIVE_UNARY),
+    Golden(_case("Acosh", _floats(5, 7, low=1.1)), _A),
+    Golden(_case("Gelu", X, version=20), _A),
+    Golden(_case("Not", _bools(5, 7)), _A),
+    Golden(_case("BitwiseNot", _ints(5, 7)), _A),
+    Golden(_case("Cast", X, to=11), _A),
+    Golden(_case("Identity", X), f"{_A}; linear 0"),
+    Golden(_case("Neg", X), f"{_A}; linear 0"),
+    Golden(_case("Clip", X, np.array(0, np.float32), np.array(1, np.float32), constants=(1, 2)), "a b, -, - -> a b"),
+    Golden(_case("Dropout", X), _A),
+]
+
+BINARY = [
+    *(Golden(_case(op, _bools(5, 7), _bools(5, 7)), _AB) for op in _BOOL_BINARY),
+    *(Golden(_case(op, Y, Y + 1), _AB) for op in _COMPARE),
+    *(Golden(_case(op, _ints(5, 7), _ints(5, 7)), _AB) for op in ("BitwiseAnd", "BitwiseOr", "BitwiseXor", "Mod")),
+    Golden(
+        _case("BitShift", _ints(5, 7).astype(np.uint8), _ints(5, 7, high=3).astype(np.uint8), direction="LEFT"), _AB
+    ),
+    Golden(_case("Add", X, ROW), "a b, b -> a b; linear 0 1"),
+    Golden(_case("Add", X, Y), f"{_AB}; linear 0 1"),
+    Golden(_case("Sub", X, _floats(5, 1)), "a b, a 1 -> a b; linear 0 1"),
+    Golden(_case("Mul", X, np.array(3, np.float32)), "a b, - -> a b; linear 0 | 1"),
+    Golden(_case("Mul", _floats(5, 1), _floats(1, 7)), "a 1, 1 b -> a b; linear 0 | 1"),
+    Golden(_case("Where", _bools(5, 7), X, ROW), "a b, a b, b -> a b"),
+]
+
+MATMUL = [
+    Golden(_case("MatMul", X, _floats(7, 4)), "m k, k n -> m n; reduce k: sum; linear 0 | 1"),
+    Golden(
+        _case("MatMul", X, _floats(7, 4), weights=(1,)),
+        "m k, k n -> m n; reduce k: sum; row n; column k; linear 0 | 1",
+    ),
+    Golden(
+        _case("MatMul", _floats(4, 5), X, weights=(0,)),
+        "m k, k n -> m n; reduce k: sum; row m; column k; linear 0 | 1",
+    ),
+    Golden(_case("MatMul", X3, _floats(7, 4)), "a m k, k n -> a m n; reduce k: sum; linear 0 | 1"),
+    Golden(_case("MatMul", X3, _floats(3, 7, 4)), "a m k, a k n -> a m n; reduce k: sum; linear 0 | 1"),
+    Golden(
+        _case("MatMul", _floats(1, 3, 5, 7), _floats(2, 1, 7, 4)),
+        "1 b m k, a 1 k n -> a b m n; reduce k: sum; whole a; linear 0 | 1",
+        tolerated=((None, 0),),
+    ),
+    Golden(_case("MatMul", _floats(7), _floats(7, 4)), "k, k n -> n; reduce k: sum; linear 0 | 1"),
+    Golden(_case("MatMul", X, _floats(7)), "m k, k -> m; reduce k: sum; linear 0 | 1"),
+]
+
+NORMALISED = [
+    Golden(_case("Softmax", X, axis=-1), "a b -> a b; whole b"),
+    Golden(_case("Softmax", X3, axis=1), "a b c -> a b c; whole b"),
+    Golden(_case("Softmax", X3, version=11, axis=1), "a b c -> a b c; whole b c"),
+    Golden(_case("LogSoftmax", X, axis=0), "a b -> a b; whole a"),
+    Golden(_case("Hardmax", X, axis=-1), "a b -> a b; whole b"),
+    Golden(_case("LayerNormalization", X3, ROW, ROW, axis=-1), "a b c, -, - -> a b c; whole c"),
+    Golden(_case("RMSNormalization", X3, ROW, version=23, axis=-1), "a b c, - -> a b c; whole c"),
+]
+
+_SUMS = ("ReduceL1", "ReduceSumSquare")
+_OTHERS = ("ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMin", "ReduceProd")
+REDUCTIONS = [
+    *(Golden(_case(op, Y, AXIS1, constants=(1,)), "a b, - -> a 1; reduce b: sum") for op in _SUMS),
+    *(Golden(_case(op, Y, AXIS1, constants=(1,)), "a b, - -> a 1; whole b") for op in _OTHERS),
+    Golden(_case("ReduceMean", X, AXIS1, constants=(1,)), "a b, - -> a 1; whole b; linear 0"),
+    Golden(_case("ReduceSum", X, AXIS1, constants=(1,)), "a b, - -> a 1; reduce b: sum; linear 0"),
+    Golden(_case("ReduceSum", X3, AXIS1, constants=(1,), keepdims=0), "a b c, - -> a c; reduce b: sum; linear 0"),
+    Golden(_case("ReduceSum", X), "a b -> 1 1; reduce a: sum; reduce b: sum; linear 0"),
+    Golden(_case("ReduceMax", X, version=13, axes=[0], keepdims=0), "a b -> b; whole a"),
+    Golden(_case("ArgMax", X, axis=1), "a b -> a 1; whole b"),
+    Golden(_case("ArgMin", X, axis=0, keepdims=0), "a b -> b; whole a"),
+]
+
+LAYOUT = [
+    Golden(_case("Transpose", X3, perm=[2, 0, 1]), "a b c -> c a b; linear 0"),
+    Golden(_case("Transpose", X), "a b -> b a; linear 0"),
+    Golden(_case("Flatten", X3), "a b c -> a y; whole b c; linear 0"),
+    Golden(
+        _case("Reshape", _floats(5, 6), np.array([0, 2, 3]), constants=(1,)), "a b, - -> a y1 y2; whole b; linear 0"
+    ),
+    Golden(
+        _case("Reshape", _floats(5, 6), np.array([0, -1]), constants=(1,)),
+        "a b, - -> y0 y1; whole a b; linear 0",
+        tolerated=((0, None), (1, None)),
+    ),
+    Golden(_case("Squeeze", _floats(5, 1, 7), AXIS1, constants=(1,)), "a 1 c, - -> a c; linear 0"),
+    Golden(_case("Unsqueeze", X, AXIS1, constants=(1,)), "a b, - -> a 1 b; linear 0"),
+    Golden(_case("Concat", X, _floats(5, 4), axis=1), "a x0, a x1 -> a y; whole x0 x1; linear 0 1"),
+    Golden(_case("Gather", X, np.array([[0, 2], [4, 1], [1, 1]])), "d0 d1, a b -> a b d1; whole d0; linear 0"),
+    Golden(_case("Gather", X, np.array([0, 2, 4]), weights=(0,)), "d0 d1, a -> a d1; whole d0; row d1; linear 0"),
+    Golden(_case("Gather", X3, np.array([0, 2, 4]), axis=1), "d0 d1 d2, a -> d0 a d2; whole d1; linear 0"),
+]
+
+GOLDEN = [*UNARY, *BINARY, *MATMUL, *NORMALISED, *REDUCTIONS, *LAYOUT]

@@ -1,0 +1,184 @@
+"""An oracle for sharding rules: run an op whole and in pieces, as the rule's letters say, and compare.
+
+It works on single-node models and plain onnxruntime, so it shares nothing with the compiler but the rules. Sizes along
+an axis are divided unevenly. `wrong_letters` finds letters that a rule claims and that do not hold, `missing_letters`
+axes that could be divided and that the rule does not offer.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from engine.split import split_bounds
+from partition.rules import RULES, OpFacts, Rule
+
+Array = NDArray[Any]
+_REDUCE = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One op with inputs; `constants` are positions whose values the rule may see, `weights` those from initializers."""
+
+    op_type: str
+    inputs: tuple[Array | None, ...]
+    attributes: Mapping[str, Any]
+    outputs: int = 1
+    version: int = 18
+    constants: tuple[int, ...] = ()
+    weights: tuple[int, ...] = ()
+    domain: str = ""
+
+    def run(self, inputs: tuple[Array | None, ...]) -> list[Array]:
+        """The op on these inputs, by onnxruntime."""
+        names = [f"i{i}" if value is not None else "" for i, value in enumerate(inputs)]
+        results = [f"o{i}" for i in range(self.outputs)]
+        node = onnx.helper.make_node(self.op_type, names, results, domain=self.domain, **self.attributes)
+        given = {name: value for name, value in zip(names, inputs, strict=True) if value is not None}
+        infos = [_info(name, value) for name, value in given.items()]
+        graph = onnx.helper.make_graph([node], "op", infos, [onnx.ValueInfoProto(name=name) for name in results])
+        opsets = [onnx.helper.make_opsetid("", self.version)]
+        model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return list(session.run(results, given))
+
+    def facts(self) -> OpFacts:
+        """What the rule sees."""
+        known = {i: value for i in self.constants if (value := self.inputs[i]) is not None}
+        return OpFacts(
+            domain=self.domain,
+            op_type=self.op_type,
+            version=self.version,
+            shapes=tuple(None if value is None else value.shape for value in self.inputs),
+            outputs=(None,) * self.outputs,
+            attributes=self.attributes,
+            constants=known,
+            weights=tuple(i in self.weights for i in range(len(self.inputs))),
+        )
+
+    def rule(self) -> Rule | None:
+        """The registered rule on this case."""
+        return RULES.find(self.facts())
+
+
+def _info(name: str, value: Array) -> onnx.ValueInfoProto:
+    kind = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
+    return onnx.helper.make_tensor_value_info(name, kind, [None] * value.ndim)
+
+
+def wrong_letters(case: Case, rule: Rule, parts: int) -> list[str]:
+    """Letters of the rule along which the pieces do not make up the whole, and linear sets that do not hold."""
+    whole = case.run(case.inputs)
+    wrong = [letter for letter in rule.letters if not _holds(case, rule, letter, whole, parts)]
+    return wrong + [f"linear {sorted(group)}" for group in rule.linear if not _is_linear(case, group, whole, parts)]
+
+
+def _holds(case: Case, rule: Rule, letter: str, whole: list[Array], parts: int) -> bool:
+    axes = [_axis(letters, letter) for letters in rule.inputs]
+    pieces = [case.run(_cut(case.inputs, axes, i, parts)) for i in range(parts)]
+    targets = [_axis(letters, letter) for letters in rule.outputs]
+    return all(
+        _same(want, _joined([piece[i] for piece in pieces], targets[i], rule.reduce.get(letter, "")))
+        for i, want in enumerate(whole)
+    )
+
+
+def _is_linear(case: Case, group: frozenset[int], whole: list[Array], parts: int) -> bool:
+    rng = np.random.default_rng(0)
+    shares: dict[int, list[Array]] = {}
+    for i in group:
+        value = case.inputs[i]
+        assert value is not None
+        pieces = [np.asarray(rng.standard_normal(value.shape), value.dtype) for _ in range(parts - 1)]
+        shares[i] = [*pieces, np.asarray(value - sum(pieces), value.dtype)]
+    runs = [
+        case.run(tuple(shares[i][p] if i in shares else v for i, v in enumerate(case.inputs))) for p in range(parts)
+    ]
+    return all(_same(want, _joined([run[i] for run in runs], None, "sum")) for i, want in enumerate(whole))
+
+
+def missing_letters(case: Case, rule: Rule | None, parts: int) -> list[tuple[int | None, ...]]:
+    """Ways to divide inputs (an axis or None per input) that work by joining or summing and that the rule lacks."""
+    whole = case.run(case.inputs)
+    offered = {tuple(_axis(letters, letter) for letters in rule.inputs) for letter in rule.letters} if rule else set()
+    return [axes for axes in _divisions(case) if axes not in offered and _works(case, axes, whole, parts)]
+
+
+def _divisions(case: Case) -> Iterator[tuple[int | None, ...]]:
+    """Every way to divide some of the variable inputs along axes of one size above 1."""
+    options = [
+        [None, *range(value.ndim)] if value is not None and i not in case.constants else [None]
+        for i, value in enumerate(case.inputs)
+    ]
+    for axes in itertools.product(*options):
+        pairs = ((v, a) for v, a in zip(case.inputs, axes, strict=True) if a is not None and v is not None)
+        sizes = {value.shape[axis] for value, axis in pairs}
+        if len(sizes) == 1 and min(sizes) > 1:
+            yield axes
+
+
+def _works(case: Case, axes: tuple[int | None, ...], whole: list[Array], parts: int) -> bool:
+    try:
+        pieces = [case.run(_cut(case.inputs, list(axes), i, parts)) for i in range(parts)]
+    except Exception:  # onnxruntime refuses the pieces: that is an answer
+        return False
+    return all(_some_join(want, [piece[i] for piece in pieces]) for i, want in enumerate(whole))
+
+
+def _some_join(want: Array, pieces: list[Array]) -> bool:
+    """Whether the pieces are those of the whole along some axis, divided as every axis is, or sum up to it."""
+    joins: list[int | None] = [None, *(axis for axis in range(want.ndim) if _divides(want, pieces, axis))]
+    return any(_same(want, _joined(pieces, axis, "sum")) for axis in joins)
+
+
+def _divides(want: Array, pieces: list[Array], axis: int) -> bool:
+    sizes = [high - low for low, high in split_bounds(want.shape[axis], len(pieces))]
+    return all(piece.ndim == want.ndim for piece in pieces) and sizes == [piece.shape[axis] for piece in pieces]
+
+
+def _axis(letters: tuple[str, ...], letter: str) -> int | None:
+    return letters.index(letter) if letter in letters else None
+
+
+def _cut(inputs: tuple[Array | None, ...], axes: list[int | None], part: int, parts: int) -> tuple[Array | None, ...]:
+    return tuple(_piece(value, axis, part, parts) for value, axis in zip(inputs, axes, strict=True))
+
+
+def _piece(value: Array | None, axis: int | None, part: int, parts: int) -> Array | None:
+    if value is None or axis is None:
+        return value
+    low, high = split_bounds(value.shape[axis], parts)[part]
+    return np.ascontiguousarray(value[(slice(None),) * axis + (slice(low, high),)])
+
+
+def _joined(pieces: list[Array], axis: int | None, reduce: str) -> Array | None:
+    """The pieces joined along an axis, or combined; None if they do not fit."""
+    try:
+        if axis is not None:
+            return np.concatenate(pieces, axis)
+        if not reduce or pieces[0].dtype == np.bool_:
+            return None
+        result = pieces[0]
+        for piece in pieces[1:]:
+            result = _REDUCE[reduce](result, piece)
+        return result
+    except ValueError:
+        return None
+
+
+def _same(want: Array, got: Array | None) -> bool:
+    if got is None or want.shape != got.shape or want.dtype != got.dtype:
+        return False
+    if want.dtype.kind in "fc":
+        return bool(np.allclose(want, got, rtol=1e-4, atol=1e-5, equal_nan=True))
+    return bool(np.array_equal(want, got))
