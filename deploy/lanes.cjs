@@ -61,6 +61,27 @@ function policy(lane, queueIds) {
   }
 }
 
+// SNS' own default lets every principal of the account publish and subscribe, whatever IAM says of it; this leaves it to IAM.
+function topicPolicy(topic) {
+  return {
+    Type: 'AWS::SNS::TopicPolicy',
+    Properties: {
+      Topics: [{ Ref: topic }],
+      PolicyDocument: {
+        Version: '2012-10-17',
+        Statement: [
+          {
+            Effect: 'Allow',
+            Principal: { AWS: { 'Fn::Sub': 'arn:${AWS::Partition}:iam::${AWS::AccountId}:root' } },
+            Action: 'sns:Publish',
+            Resource: { Ref: topic },
+          },
+        ],
+      },
+    },
+  }
+}
+
 function laneResources(service, lane, ranks) {
   const topic = `Lane${lane}Topic`
   const ids = Array.from({ length: ranks }, (_, slot) => `Lane${lane}Queue${slot}`)
@@ -70,6 +91,7 @@ function laneResources(service, lane, ranks) {
     resources[`Lane${lane}Subscription${slot}`] = subscription(topic, id, { slot: [String(slot)] }, 'MessageAttributes')
   })
   resources[`Lane${lane}Policy`] = policy(lane, ids)
+  resources[`${topic}Policy`] = topicPolicy(topic)
   // Lambda's OnFailure record of a dead worker reaches rank 0 of the run that holds the lane.
   resources[`Lane${lane}Failures`] = subscription(
     'FailureTopic',
@@ -84,7 +106,8 @@ module.exports = async ({ resolveVariable }) => {
   const lanes = positive('lanes', await resolveVariable('param:lanes'))
   const ranks = positive('ranks', await resolveVariable('param:ranks'))
   const service = `${await resolveVariable('self:service')}-${await resolveVariable('sls:stage')}`
-  const Resources = Object.assign({}, ...Array.from({ length: lanes }, (_, lane) => laneResources(service, lane, ranks)))
+  const failures = { FailureTopicPolicy: topicPolicy('FailureTopic') }
+  const Resources = Object.assign(failures, ...Array.from({ length: lanes }, (_, lane) => laneResources(service, lane, ranks)))
   const count = Object.keys(Resources).length + OTHER_RESOURCES
   if (count > MAX_RESOURCES) {
     throw new Error(

@@ -1,5 +1,6 @@
-"""What a shared library asks of the machine that loads it, read from its ELF headers (System V ABI, gABI 4.1; GNU symbol
-versions: LSB 5.0, "Symbol Versioning"). 64-bit little-endian only: nothing else runs on Lambda.
+"""What a shared library asks of the machine that loads it, read from its ELF headers.
+
+System V ABI, gABI 4.1; LSB 5.0, "Symbol Versioning". 64-bit little-endian only: nothing else runs on Lambda.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _NEED_VERSION = struct.Struct("<IHHII")
 
 @dataclass(frozen=True)
 class SharedLibrary:
-    """machine: as in wheel tags. needed: the libraries it loads. versions: symbol versions it needs, as "GLIBC_2.17"."""
+    """machine: as in wheel tags. needed: the libraries it loads. versions: symbol versions it needs (GLIBC_2.17)."""
 
     machine: str
     needed: frozenset[str]

@@ -41,7 +41,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: ARG002
+    def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
 

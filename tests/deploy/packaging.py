@@ -54,12 +54,12 @@ def copy_checkout(folder: Path) -> Path:
     return copy
 
 
-def run_package(
+def run_sls(
     checkout: Path, target: str, endpoint: str, *words: str, stage: str = "dev"
 ) -> subprocess.CompletedProcess[str]:
-    """Run `sls package` in `checkout` for `target` ("aws" or "local"), with its AWS calls going to `endpoint`."""
+    """Run `sls` in `checkout` for `target` ("aws" or "local"), with its AWS calls going to `endpoint`."""
     return subprocess.run(
-        [str(checkout / "node_modules" / ".bin" / "sls"), "package", "--stage", stage, *words],
+        [str(checkout / "node_modules" / ".bin" / "sls"), *words, "--stage", stage],
         cwd=checkout,
         env=_environment(target, endpoint),
         capture_output=True,
@@ -73,7 +73,7 @@ def make_package(folder: Path, target: str, stage: str = "dev") -> Package:
     """Package the checkout for `target` and `stage`, and unzip what came out below `folder`."""
     made = folder / "made"
     with account_without_stacks() as (endpoint, actions):
-        done = run_package(copy_checkout(folder), target, endpoint, "--package", str(made), stage=stage)
+        done = run_sls(copy_checkout(folder), target, endpoint, "package", "--package", str(made), stage=stage)
     assert done.returncode == 0, done.stdout + done.stderr
     return Package(
         template=json.loads((made / "cloudformation-template-update-stack.json").read_text()),

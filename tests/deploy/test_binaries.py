@@ -12,8 +12,8 @@ import pytest
 from tests.deploy.elf import read_library
 from tests.deploy.packaging import Package
 
-# Amazon Linux 2023: glibc 2.34, and libstdc++ and libgcc of GCC 11 (docs.aws.amazon.com/linux/al2023/ug/core-glibc.html,
-# gcc.gnu.org/onlinedocs/libstdc++/manual/abi.html). libz is what Python's own zlib module loads.
+# Amazon Linux 2023: glibc 2.34 (docs.aws.amazon.com/linux/al2023/ug/core-glibc.html), libstdc++ and libgcc of GCC 11
+# (gcc.gnu.org/onlinedocs/libstdc++/manual/abi.html). libz is what Python's own zlib module loads.
 NEWEST = {"GLIBC": (2, 34), "GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 13), "GCC": (7, 0, 0)}
 SYSTEM = re.compile(r"(libc|libm|libdl|librt|libpthread|libstdc\+\+|libgcc_s|libz|ld-linux-x86-64)\.so\.\d+")
 INTERPRETERS = ("cpython-312-x86_64-linux-gnu", "abi3")

@@ -75,7 +75,7 @@ def test_every_functions_handler_is_in_the_zip(aws_package: Package) -> None:
 
 
 def test_packages_for_aws_and_for_here_lie_apart(aws_package: Package, local_package: Package) -> None:
-    # Both are cached; a shared cache would give AWS the wheels of the interpreter that runs here, or the other way round.
+    # Both are cached; a shared cache would give AWS the wheels of the interpreter that runs here.
     def interpreters(package: Package) -> set[str]:
         return {path.name.split(".")[1] for path in package.runtime.rglob("_multiarray_umath.*.so")}
 

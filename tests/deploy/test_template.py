@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from tests.deploy.no_stack import account_without_stacks
-from tests.deploy.packaging import Package, copy_checkout, run_package
+from tests.deploy.packaging import Package, copy_checkout, run_sls
 
 MAX_RESOURCES = 450
 # AWS knows no narrower resource for it (Service Authorization Reference, AWS Lambda).
-ANY_RESOURCE = {"lambda:GetAccountSettings"}
+ANY = "lambda:GetAccountSettings"
 
 
 def words(value: Any) -> list[Any]:
@@ -61,7 +61,7 @@ def test_roles_name_each_action(aws_package: Package) -> None:
 
 def test_roles_name_each_resource_where_aws_has_one(aws_package: Package) -> None:
     free = [statement for statement in role_statements(aws_package) if "*" in words(statement["Resource"])]
-    assert {action for statement in free for action in words(statement["Action"])} <= ANY_RESOURCE
+    assert {action for statement in free for action in words(statement["Action"])} <= {ANY}
 
 
 def test_roles_reach_only_what_is_named_after_the_stage(aws_package: Package) -> None:
@@ -100,6 +100,22 @@ def test_resource_policies_open_nothing(aws_package: Package, kind: str, actions
             assert statement["Principal"] == {"Service": "sns.amazonaws.com"}
             assert statement["Condition"]["ArnEquals"]["aws:SourceArn"]
             assert "*" not in json.dumps(statement["Resource"])
+
+
+def test_every_topics_policy_leaves_it_to_iam(aws_package: Package) -> None:
+    # Without one, SNS lets every principal of the account publish and subscribe.
+    policies = aws_package.properties("AWS::SNS::TopicPolicy")
+    assert {topic["Ref"] for p in policies for topic in p["Topics"]} == aws_package.resources("AWS::SNS::Topic").keys()
+    for statement in statements(aws_package, "AWS::SNS::TopicPolicy", "PolicyDocument"):
+        assert statement["Action"] == "sns:Publish"
+        assert statement["Principal"]["AWS"]["Fn::Sub"].endswith("${AWS::AccountId}:root")
+        assert "Ref" in statement["Resource"]
+
+
+def test_only_infer_asks_for_the_accounts_limits(aws_package: Package) -> None:
+    resources = aws_package.template["Resources"]
+    roles = [name for name, item in resources.items() if item["Type"] == "AWS::IAM::Role" and ANY in json.dumps(item)]
+    assert roles == ["InferRole"]
 
 
 def test_buckets_are_private_encrypted_and_refuse_plain_http(aws_package: Package) -> None:
@@ -193,13 +209,15 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def package_with(checkout: Path, *parameters: str) -> subprocess.CompletedProcess[str]:
     """`sls package` with stage parameters."""
     with account_without_stacks() as (endpoint, _):
-        return run_package(checkout, "aws", endpoint, *(word for text in parameters for word in ("--param", text)))
+        return run_sls(
+            checkout, "aws", endpoint, "package", *(word for text in parameters for word in ("--param", text))
+        )
 
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        (("lanes=20", "ranks=16"), "lanes x ranks too large: 20 x 16 makes about 750 stack resources, at most 450 fit"),
+        (("lanes=20", "ranks=16"), "lanes x ranks too large: 20 x 16 makes about 771 stack resources, at most 450 fit"),
         (("lanes=0",), "--param lanes: expected a whole number >= 1, got 0"),
         (("ranks=2.5",), "--param ranks: expected a whole number >= 1, got 2.5"),
         (("architecture=arm",), "--param architecture: expected x86_64 or arm64, got arm"),
