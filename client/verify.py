@@ -12,17 +12,17 @@ from typing import Any
 
 import onnx
 import onnxruntime as ort
+from numpy.typing import NDArray
+
 from bundle.io import read_asset
 from bundle.manifest import Manifest
 from bundle.store import FolderStore, Store
-from engine.codec import program_from_json
-from engine.program import Exchange
-from numpy.typing import NDArray
-from partition import InvalidModelError, Options, compile_to_store
-
 from client.verify_compare import compare
 from client.verify_inputs import random_inputs
 from client.verify_run import SplitRun, run_ranks
+from engine.codec import program_from_json
+from engine.program import Exchange
+from partition import InvalidModelError, Options, compile_to_store
 
 
 @dataclass(frozen=True)

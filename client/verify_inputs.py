@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from bundle.dtypes import STRING, numpy_dtype
 from bundle.manifest import TensorSpec
-from numpy.typing import NDArray
 
 SYMBOLIC_SIZE = 5  # uneven for 2 and 3 ranks
 

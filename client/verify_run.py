@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from bundle.manifest import Manifest
 from bundle.store import Store
 from channels import Channel, ChannelConfig, MemoryChannel, MemoryHub, RunAborted
 from engine import LoadedRank, Machine, SessionSettings, ShardCache, load_rank
-from numpy.typing import NDArray
 
 _CACHE_BYTES = 1 << 40  # nothing is thrown out
 _POLL_S = 0.1
@@ -78,7 +79,7 @@ def _thread(
             outputs = machine.run(feeds)
             with shared.lock:
                 shared.outputs.update(outputs)
-        except Exception as error:  # noqa: BLE001 - raised again by the thread that waits
+        except Exception as error:
             with shared.lock:
                 shared.errors.append(error)
             channel.abort(f"rank {rank}: {error}")

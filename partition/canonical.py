@@ -61,7 +61,9 @@ def _constant(node: ir.Node, position: int) -> ir.TensorProtocol | None:
 def _constant_value(graph: ir.Graph, node: ir.Node, numbers: list[int], shape: ir.ShapeProtocol) -> ir.Value:
     name = f"{node.outputs[0].name}__{node.op_type.lower()}"
     tensor = ir.tensor(np.array(numbers, np.int64).reshape(tuple(shape.numpy())), name=name)
-    value = ir.Value(name=name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    value = ir.Value(
+        name=name, shape=ir.Shape(tensor.shape.numpy()), type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
     graph.register_initializer(value)
     return value
 
@@ -72,7 +74,7 @@ def front_axes(dims: Sequence[Dim], axes: Sequence[int]) -> Sequence[int]:
 
 
 def copied_sizes(dims: Sequence[Dim], target: Sequence[int]) -> Sequence[int]:
-    """A Reshape's target with 0 for every leading size that is the input's own, and -1 computed where that is possible."""
+    """A Reshape's target with 0 for every leading size that is the input's own, and -1 computed where possible."""
     sizes = list(target)
     unknown = sizes.index(-1) if -1 in sizes else None
     for i in range(min(len(dims), len(sizes))):

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
+
 from bundle.io import write_bundle
 from bundle.manifest import Asset, Manifest, RankEntry, TensorSpec
 from bundle.shard import ShardIndex
 from bundle.store import Store
-
 from partition.choices import Choice
 from partition.emit import RankOutput, emit_rank
 from partition.errors import UnsupportedModelError

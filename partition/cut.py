@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-from engine.split import split_bounds
 from onnx import helper, numpy_helper
 
+from engine.split import split_bounds
 from partition.rules.facts import Dim
 
 _SLICE_BY_INPUTS = 10

@@ -11,7 +11,6 @@ from bundle.manifest import Asset, AssetKind, TensorEntry
 from bundle.shard import ShardIndex, ShardWriter
 from engine.codec import program_to_json
 from engine.program import Exchange, Free, Instruction, Program, Run
-
 from partition.graph import Graph
 from partition.moves import Move
 from partition.placement import ROOT, Partial, Shard

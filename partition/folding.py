@@ -1,16 +1,20 @@
-"""Constant folding: small constants are computed by onnxruntime itself, transposed weights are views of their storage."""
+"""Constant folding: onnxruntime itself computes small constants, transposed weights are views of their storage."""
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 FOLD_LIMIT_BYTES = 16 << 20
-RANDOM_OPS = frozenset("Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split())
+RANDOM_OPS = frozenset(
+    ["Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"]
+)
 _KEPT = RANDOM_OPS | {"Constant", "DequantizeLinear"}
 _log = logging.getLogger(__name__)
 
@@ -89,7 +93,7 @@ def _run(model: ir.Model, node: ir.Node) -> list[ir.TensorProtocol] | None:
     return [_tensor(a) for a in arrays] if fits else None
 
 
-def _tensor(array: np.ndarray) -> ir.TensorProtocol:  # type: ignore[type-arg]
+def _tensor(array: NDArray[Any]) -> ir.TensorProtocol:
     if array.dtype == object:
         return ir.StringTensor(np.asarray([str(x).encode() for x in array.ravel()], object).reshape(array.shape))
     return ir.tensor(array)
@@ -130,7 +134,7 @@ def _leaves(node: ir.Node) -> bool:
 
 def _replace(graph: ir.Graph, output: ir.Value, tensor: ir.TensorProtocol) -> None:
     named = ir.Value(
-        name=output.name, shape=ir.Shape(tensor.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+        name=output.name, shape=ir.Shape(tensor.shape.numpy()), type=ir.TensorType(tensor.dtype), const_value=tensor
     )
     if isinstance(tensor, ir.Tensor):
         tensor.name = output.name

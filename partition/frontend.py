@@ -1,4 +1,4 @@
-"""Front end: a model given as a proto or a path becomes an onnx-ir model with lazily read weights, or one typed error."""
+"""Front end: a proto or a path becomes an onnx-ir model with lazily read weights, or one typed error."""
 
 from __future__ import annotations
 
@@ -15,8 +15,19 @@ from partition.errors import CompileError, InvalidModelError, UnsafeModelError
 from partition.sparse.weights import SparseWeight, take_sparse
 
 _DOMAINS = frozenset(
-    ("", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training", "ai.onnx.training")
-    + ("com.microsoft", "com.microsoft.experimental", "com.microsoft.nchwc", "com.ms.internal.nhwc", "org.pytorch.aten")
+    [
+        "",
+        "ai.onnx",
+        "ai.onnx.ml",
+        "ai.onnx.preview",
+        "ai.onnx.preview.training",
+        "ai.onnx.training",
+        "com.microsoft",
+        "com.microsoft.experimental",
+        "com.microsoft.nchwc",
+        "com.ms.internal.nhwc",
+        "org.pytorch.aten",
+    ]
 )
 _CHUNK = 1 << 20
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
-from bundle.dtypes import DTYPES, STRING, numpy_dtype
 
+from bundle.dtypes import DTYPES, STRING, numpy_dtype
 from partition.folding import RANDOM_OPS
 from partition.rules import OpFacts
 from partition.rules.facts import Shape
@@ -194,7 +194,7 @@ def _info(value: ir.Value, measures: bool) -> ValueInfo:
     return ValueInfo(_dtype(kind), dims, ir.serde.serialize_type(kind), sliced=measures or fixed)
 
 
-def _dim(dim: int | ir.SymbolicDim) -> int | str | None:
+def _dim(dim: int | ir.SymbolicDimProtocol) -> int | str | None:
     return dim if isinstance(dim, int) else dim.value
 
 

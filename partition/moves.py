@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from engine.program import ExchangeKind
-
 from partition.graph import ValueInfo
 from partition.placement import REPLICATE, ROOT, Partial, Placement, Replicate, Shard, Single
 
@@ -103,11 +102,11 @@ def _possible(move: Move, value: ValueInfo) -> bool:
 
 
 def _paths(have: list[Placement], wanted: Placement, value: ValueInfo) -> Iterator[tuple[Move, ...]]:
-    shards = [Shard(axis) for axis in range(len(value.shape or ()))]
+    middles: list[Placement] = [REPLICATE, ROOT, *(Shard(axis) for axis in range(len(value.shape or ())))]
     for source in have:
         if move := direct_move(source, wanted):
             yield (move,)
-        for middle in (REPLICATE, ROOT, *shards):
+        for middle in middles:
             first, second = direct_move(source, middle), direct_move(middle, wanted)
             if first and second:
                 yield (first, second)

@@ -9,6 +9,7 @@ from partition.canonical import CanonicalShapesPass
 from partition.errors import InvalidModelError
 from partition.folding import FoldConstantsPass
 from partition.gemm import SplitGemmPass
+from partition.outputs import ComputeOutputsPass
 from partition.shapes import InferShapesPass
 
 
@@ -30,7 +31,7 @@ def _passes() -> list[ir.passes.InPlacePass]:
         common.InlinePass(),
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         common.RemoveInitializersFromInputsPass(),
-        common.OutputFixPass(),
+        ComputeOutputsPass(),
         common.TopologicalSortPass(),
         InferShapesPass(),
         FoldConstantsPass(),

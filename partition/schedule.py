@@ -1,7 +1,7 @@
 """Order the work of all ranks: computation in levels, exchanges between them.
 
-The level of an op is the number of exchanges on the longest way to it, so each level is one sub-graph per rank, as large
-as the exchanges allow, and every rank meets the exchanges in the same order.
+The level of an op is the number of exchanges on the longest way to it, so each level is one sub-graph per rank, as
+large as the exchanges allow, and every rank meets the exchanges in the same order.
 """
 
 from __future__ import annotations

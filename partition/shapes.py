@@ -1,4 +1,4 @@
-"""Shape inference that never makes a legal graph fail: what cannot be inferred stays unknown, and is then replicated."""
+"""Shape inference that never makes a legal graph fail: what cannot be inferred stays unknown and is replicated."""
 
 from __future__ import annotations
 

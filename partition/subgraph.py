@@ -6,9 +6,9 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 import onnx
-from bundle.manifest import TensorEntry
 from onnx import helper
 
+from bundle.manifest import TensorEntry
 from partition.cut import cut_nodes
 from partition.graph import Graph, make_op
 from partition.placement import Placement, Replicate, Shard, Single

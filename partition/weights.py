@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from bundle.manifest import TensorEntry
 from bundle.shard import ShardWriter
 from engine.split import split_bounds
-from numpy.typing import NDArray
-
 from partition.graph import Graph
 from partition.placement import Placement, Shard
 

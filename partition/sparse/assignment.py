@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from engine.split import split_bounds
 from numpy.typing import NDArray
+
+from engine.split import split_bounds
 
 Rows = NDArray[np.int32]
 Owned = tuple[Rows, ...]  # by rank: the neurons it owns, ascending; together every neuron once

@@ -1,4 +1,4 @@
-"""Find chains of sparse layers, MatMul [+ Add] [+ Clip | Relu], and make each chain one op of the compiler's own domain.
+"""Find chains of sparse layers, MatMul [+ Add] [+ Clip | Relu], and make each one op of the compiler's own domain.
 
 Only whole patterns are taken: a value inside of a chain that anybody else reads ends the chain there. Sparse weights
 that are left over are made dense where they are read.

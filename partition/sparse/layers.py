@@ -81,4 +81,5 @@ def _entries(weight: SparseWeight, outputs: Rows) -> NDArray[np.int64]:
     """Positions of the stored entries of these columns, column by column."""
     starts, counts = weight.indptr[:-1][outputs], np.diff(weight.indptr)[outputs]
     offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.repeat(starts, counts) + offsets
+    places: NDArray[np.int64] = np.repeat(starts, counts) + offsets
+    return places

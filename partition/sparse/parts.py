@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from engine.program import Exchange, Instruction, Run
 from numpy.typing import NDArray
 
+from engine.program import Exchange, Instruction, Run
 from partition.choices import Choice
 from partition.placement import REPLICATE, ROOT, Placement, Shard
 from partition.schedule import Chain, local_name

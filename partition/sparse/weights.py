@@ -58,7 +58,7 @@ def from_coordinates(shape: tuple[int, int], rows: Array, columns: Array, values
         InvalidModelError: if an entry lies outside of the matrix or is given twice.
     """
     if values.size and not (
-        0 <= rows.min() and rows.max() < shape[0] and 0 <= columns.min() and columns.max() < shape[1]
+        rows.min() >= 0 and rows.max() < shape[0] and columns.min() >= 0 and columns.max() < shape[1]
     ):
         raise InvalidModelError(f"sparse initializer: expected indices inside {shape}, got some outside")
     kept = np.flatnonzero(values != 0)
@@ -122,7 +122,7 @@ def _coordinates(sparse: onnx.SparseTensorProto, base_dir: Path | None) -> tuple
         )
     if indices.ndim == 2:
         return values, tuple(indices.T)
-    if indices.size and not (0 <= indices.min() and indices.max() < np.prod(shape, dtype=np.float64)):
+    if indices.size and not (indices.min() >= 0 and indices.max() < np.prod(shape, dtype=np.float64)):
         raise InvalidModelError(
             f"sparse initializer {sparse.values.name!r}: expected indices inside {shape}, got some outside"
         )

@@ -26,7 +26,7 @@ _REDUCE = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multi
 
 @dataclass(frozen=True)
 class Case:
-    """One op with inputs; `constants` are positions whose values the rule may see, `weights` those from initializers."""
+    """One op with inputs; the rule may see the values at `constants`; those at `weights` count as initializers."""
 
     op_type: str
     inputs: tuple[Array | None, ...]

@@ -77,7 +77,7 @@ def test_op_of_unknown_rank_has_no_rule(op_type: str) -> None:
 
 
 def test_dropout_that_may_train_has_no_rule() -> None:
-    case = Case("Dropout", (np.ones((2, 3), np.float32), np.float32(0.5), np.array(True)), {})
+    case = Case("Dropout", (np.ones((2, 3), np.float32), np.array(0.5, np.float32), np.array(True)), {})
     assert case.rule() is None
     assert replace(case, inputs=(*case.inputs[:2], np.array(False)), constants=(2,)).rule() is not None
 
@@ -92,9 +92,10 @@ def test_unknown_op_has_no_rule() -> None:
 
 def test_second_rule_of_an_op_is_refused() -> None:
     book = RuleBook()
-    book.register("Op")(lambda facts: None)
+    book.register("Op")(lambda _facts: None)
+    again = book.register("Op")
     with pytest.raises(RuleError, match="::Op: expected one rule"):
-        book.register("Op")(lambda facts: Rule((), ()))
+        again(lambda _facts: Rule((), ()))
 
 
 @pytest.mark.parametrize("text", ["a b", "a -> a; shrink a", "a -> ; reduce a", "a -> ; reduce a: mean"])

@@ -1,0 +1,133 @@
+"""Verification itself: it tells right from wrong, reports what happened, and never hangs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from bundle.manifest import TensorSpec
+from bundle.store import FolderStore
+from client.verify import reference, run_split, verify
+from client.verify_compare import compare
+from client.verify_inputs import SYMBOLIC_SIZE, random_inputs
+from client.verify_run import run_ranks
+from engine import EngineError
+from partition import InvalidModelError, compile_to_store
+from tests.partition import models
+
+
+def test_report_counts_what_ranks_hold_and_exchange() -> None:
+    weights = {"w": models.floats(12, 8)}
+    proto = models.model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": ["n", 12]}, ["y"], weights)
+    report = verify(proto, {"x": models.floats(6, 12)}, 2, "row")
+    assert (report.ok, report.strategy, report.world_size) == (True, "row", 2)
+    assert report.model_weight_bytes == 12 * 8 * 4
+    assert [(rank.rank, rank.weight_bytes) for rank in report.ranks] == [(0, 12 * 4 * 4), (1, 12 * 4 * 4)]
+    assert report.exchanges == {"broadcast": 1, "gather": 1}
+    assert report.exchanged_bytes == 6 * 12 * 4 + 6 * 4 * 4
+    assert (report.split_ops, report.replicated_ops) == (1, 0)
+    assert all(rank.peak_bytes >= 6 * 12 * 4 for rank in report.ranks)
+
+
+def test_report_as_json_has_every_field() -> None:
+    fields = json.loads(verify(models.bias_only(), None, 2, "batch").to_json())
+    assert {
+        "ok",
+        "max_abs_err",
+        "max_rel_err",
+        "strategy",
+        "world_size",
+        "model_weight_bytes",
+        "ranks",
+        "exchanges",
+        "exchanged_bytes",
+        "split_ops",
+        "replicated_ops",
+    } <= set(fields)
+    assert set(fields["ranks"][0]) == {"rank", "weight_bytes", "peak_bytes"}
+
+
+def test_run_split_gives_every_output_by_name() -> None:
+    proto = models.residual()
+    inputs = models.random_inputs(proto, 5)
+    got, want = run_split(proto, inputs, 3, "column"), reference(proto, inputs)
+    assert set(got) == set(want) == {"y", "v"}
+    for name, value in want.items():
+        np.testing.assert_allclose(got[name], value, atol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", ["batch", "row", "column"])
+def test_rank_that_fails_ends_all_others(strategy: str, tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    manifest = compile_to_store(store, models.digits_mlp(), strategy, 3)
+    with pytest.raises(EngineError):
+        run_ranks(store, manifest, {"x": models.floats(5, 63)}, deadline_s=30)
+
+
+def test_missing_input_ends_the_run(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    manifest = compile_to_store(store, models.digits_mlp(), "row", 2)
+    with pytest.raises(EngineError):
+        run_ranks(store, manifest, {}, deadline_s=30)
+
+
+def test_damaged_weights_are_seen() -> None:
+    proto = models.digits_mlp()
+    inputs = models.random_inputs(proto, 5)
+    other = models.digits_mlp()
+    other.graph.initializer[0].raw_data = bytes(len(other.graph.initializer[0].raw_data))
+    assert not compare(reference(proto, inputs), run_split(other, inputs, 2, "row")).ok
+
+
+def test_model_that_onnxruntime_refuses_is_named() -> None:
+    proto = models.bias_only()
+    with pytest.raises(InvalidModelError, match="onnxruntime refuses"):
+        reference(proto, {"x": models.floats(2, 8)})
+
+
+def test_compare_finds_each_kind_of_difference() -> None:
+    want = {"y": np.array([1.0, 2.0], np.float32)}
+    assert compare(want, {"y": np.array([1.0, 2.00001], np.float32)}).ok
+    for wrong in (
+        np.array([1.0, 2.1], np.float32),
+        np.array([1.0, np.nan], np.float32),
+        np.array([1.0, 2.0], np.float64),
+        np.array([[1.0, 2.0]], np.float32),
+    ):
+        assert not compare(want, {"y": wrong}).ok
+    assert not compare(want, {}).ok
+    assert not compare({"i": np.array([1])}, {"i": np.array([2])}).ok
+
+
+def test_compare_takes_nan_and_inf_for_equal_to_themselves() -> None:
+    odd = {"y": np.array([np.nan, np.inf, -np.inf, 0.5])}
+    assert compare(odd, {"y": odd["y"].copy()}).ok
+    assert not compare(odd, {"y": np.array([np.nan, -np.inf, -np.inf, 0.5])}).ok
+
+
+def test_compare_measures_errors() -> None:
+    found = compare({"y": np.array([100.0, 1.0])}, {"y": np.array([100.5, 1.0])})
+    assert (found.ok, found.max_abs_err, found.max_rel_err) == (False, 0.5, 0.005)
+
+
+def test_random_inputs_are_seeded_and_follow_the_signature() -> None:
+    specs = (TensorSpec("a", "float32", ("n", 3)), TensorSpec("i", "int64", (2,)), TensorSpec("s", "string", ("", 1)))
+    first, again, other = random_inputs(specs), random_inputs(specs), random_inputs(specs, seed=1)
+    assert [first[spec.name].shape for spec in specs] == [(SYMBOLIC_SIZE, 3), (2,), (SYMBOLIC_SIZE, 1)]
+    np.testing.assert_array_equal(first["a"], again["a"])
+    assert not np.array_equal(first["a"], other["a"])
+    assert set(first["i"]) <= {0, 1}
+
+
+def test_path_and_proto_give_the_same(tmp_path: Path) -> None:
+    proto = models.digits_mlp()
+    onnx.save_model(proto, tmp_path / "m.onnx")
+    inputs = models.random_inputs(proto, 3)
+    np.testing.assert_array_equal(
+        run_split(proto, inputs, 3, "row")["y"], run_split(tmp_path / "m.onnx", inputs, 3, "row")["y"]
+    )
