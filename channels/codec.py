@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from channels.compression import Compressor
+from channels.compression import RAW, Compressor
 from channels.dtypes import STRING, from_wire_code, wire_code
 from channels.errors import CodecError
 from channels.samples import decode_samples, encode_samples, samples_size
@@ -136,10 +136,14 @@ class Codec:
         total: int = 0,
     ) -> bytes:
         size = sum(len(p) for p in parts)
-        compression, stored = self._compressor.shrink([p for p in parts if len(p)])
+        compression, stored = self._shrink(kind, [p for p in parts if len(p)])
         head = _Head(kind, shape, size, dtype, compression, samples, total)
         _check_bounds(head, self._limit)
         return b"".join((_pack_head(head), *stored))
+
+    def _shrink(self, kind: int, parts: list[memoryview]) -> tuple[int, list[memoryview]]:
+        """JSON stays as it is: a report states what sending it costs, so its size must follow its length."""
+        return (RAW, parts) if kind == JSON else self._compressor.shrink(parts)
 
     def _open(self, payload: memoryview) -> tuple[_Head, memoryview]:
         head, start = _read_head(payload)

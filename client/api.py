@@ -26,7 +26,6 @@ from bundle.registry import delete_model, read_record
 from bundle.store import S3Store
 from client.bill import RunBill, bill_of_run
 from client.errors import ClientError, CloudError, UsageError
-from client.register import compile_and_upload
 from client.target import Stage, find_stage
 from runs.catalog import list_models
 from runs.errors import RunError, RunNotFound
@@ -85,6 +84,8 @@ class Client:
         Raises:
             ClientError, CompileError, ZooError, BundleError: one line; nothing is registered then.
         """
+        from client.register import compile_and_upload  # the compiler takes half a second to import
+
         return compile_and_upload(self.stage, self._store, str(model), name, strategy, workers, options or {})
 
     def infer(

@@ -52,6 +52,7 @@ class EmbeddedCloud:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or ROOT / ".fsd"
         self._state_file = self.folder / "cloud.json"
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def log_file(self) -> Path:
@@ -95,7 +96,7 @@ class EmbeddedCloud:
                 return running
             port = port or free_port()
             endpoint = functions_endpoint or f"http://127.0.0.1:{port}"
-            process = self._start(_settings(self.folder, port, endpoint) | dict(environment or {}))
+            process = self._process = self._start(_settings(self.folder, port, endpoint) | dict(environment or {}))
             state = CloudState(process.pid, port, endpoint)
             self._state_file.write_text(json.dumps(asdict(state)))
             self._wait_until_ready(state, process)
@@ -107,6 +108,9 @@ class EmbeddedCloud:
         self._state_file.unlink(missing_ok=True)
         if state is not None:
             _end_group(state.pid)
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
         return state is not None
 

@@ -37,12 +37,12 @@ def predictions(outputs: dict[str, Array], request: Request, files: RunFiles) ->
     return {"outputs_uri": files.uri("output.npz")}
 
 
-def figures(manifest: Manifest, request: Request, progress: Progress, reports: Sequence[RankReport]) -> dict[str, Any]:
+def figures(manifest: Manifest, progress: Progress, reports: Sequence[RankReport]) -> dict[str, Any]:
     """Where the time went, and how much of it on which rank."""
     return {
         "strategy": manifest.strategy,
         "workers": manifest.world_size,
-        "channel": request.channel if manifest.world_size > 1 else "none",
+        "channel": progress.channel or "none",
         "phases": summary(progress),
         "ranks": [report.summary() for report in reports],
     }

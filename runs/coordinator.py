@@ -17,7 +17,7 @@ from channels.errors import ChannelError, ChannelTimeout, Fenced, RunAborted
 from channels.tags import ASSIGN, HELLO, REPORT, Tag
 from engine import needed_assets
 from runs.binding import bind_ranks
-from runs.errors import DeadlineExceeded, LeaseLost, QuotaTooSmall, RunError, StartFailed, WorkerFailed
+from runs.errors import DeadlineExceeded, LeaseLost, RunError, StartFailed, WorkerFailed
 from runs.execute import Execution
 from runs.failures import FailureDesk
 from runs.launch import check_quota, concurrency_quota, start_workers
@@ -29,7 +29,7 @@ from runs.service import Invocation, Service
 from runs.start import StartMessage
 from runs.values import Array
 from runs.watch import HandOver, Watch
-from runs.wiring import open_channel
+from runs.wiring import choose_channel, open_channel
 
 # A lease outlives its run's deadline by this much, for the clean-up.
 LEASE_GRACE_S = 30.0
@@ -96,18 +96,11 @@ class Coordinator:
         if self.progress.lease is not None:
             return
         with self._phase("start"):
-            self._check_width(size)
+            self.progress.channel = choose_channel(self.service, self.request.channel, size)
             check_quota(self.service, size)
             lanes = LaneTable(self.service.objects, self.service.settings.lanes)
             duration_s = self.deadline - time.time() + LEASE_GRACE_S
             self.progress.lease = lanes.acquire(self.request.run_id, duration_s, self.request.lane_wait_s)
-
-    def _check_width(self, size: int) -> None:
-        if self.request.channel == "queue" and size > self.service.settings.ranks:
-            raise QuotaTooSmall(
-                f"needed {size} queues in a lane, available {self.service.settings.ranks}: "
-                "use channel=object, fewer workers, or deploy with a larger --param ranks"
-            )
 
     @contextlib.contextmanager
     def _lane(self) -> Iterator[None]:
@@ -129,7 +122,7 @@ class Coordinator:
         channel = open_channel(self.service, self._start_message(0), check=self.watch.check, on_foreign=desk.receive)
         if self.progress.inbox:
             channel.restore_inbox(self.progress.inbox)
-        if self.request.channel != "queue":
+        if self.progress.channel != "queue":
             desk.poll_queue(self.watch, self.service, self._lane_number)
         try:
             yield channel
@@ -159,7 +152,7 @@ class Coordinator:
             slot=slot,
             slots=self.manifest.world_size,
             bundle_id=self.manifest.bundle_id,
-            channel=self.request.channel,
+            channel=self.progress.channel,
             deadline=self.deadline,
             mac_key=self.progress.mac_key,
         )

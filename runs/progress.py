@@ -25,6 +25,7 @@ class Progress:
 
     mac_key:    hex digits of the run's secret.
     started_at: seconds since 1970.
+    channel:    how tensors travel, once that is decided.
     slots:      slot of each rank, once ranks are bound.
     machine:    rank 0's machine where it was interrupted.
     inbox:      what the channel had received and not delivered.
@@ -37,6 +38,7 @@ class Progress:
     attempt: int = 1
     mac_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     started_at: float = field(default_factory=time.time)
+    channel: str = ""
     lease: Lease | None = None
     launched: bool = False
     slots: tuple[int, ...] = ()
@@ -59,6 +61,7 @@ def dump_progress(progress: Progress) -> bytes:
         "attempt": progress.attempt,
         "mac_key": progress.mac_key,
         "started_at": progress.started_at,
+        "channel": progress.channel,
         "lease": asdict(progress.lease) if progress.lease else None,
         "launched": progress.launched,
         "slots": progress.slots,
@@ -85,6 +88,7 @@ def load_progress(data: bytes) -> Progress:
         attempt=header["attempt"],
         mac_key=header["mac_key"],
         started_at=header["started_at"],
+        channel=header["channel"],
         lease=Lease(**header["lease"]) if header["lease"] else None,
         launched=header["launched"],
         slots=tuple(header["slots"]),

@@ -160,7 +160,7 @@ class _Job:
             "version": self._manifest.version[:12],
             **head,
             "seconds": round(time.time() - self._progress.started_at, 4),
-            **figures(self._manifest, self._request, self._progress, reports),
+            **figures(self._manifest, self._progress, reports),
         }
         calls = merge(self._progress.calls, self._calls(), reported_calls(reports))
         return self._files.finish(answer, calls, lambda counted: bill(counted, usage))

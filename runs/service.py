@@ -38,6 +38,7 @@ class Service:
 
     fresh: no invocation has been served yet: this one is a cold start.
     quota: concurrent executions of the account, and when that was read (time.monotonic).
+    created_at: seconds since 1970 when the stack's queues were made, once that has been asked.
     manifests: those read so far, by bundle id.
     """
 
@@ -47,6 +48,7 @@ class Service:
     cache: ShardCache
     fresh: bool = True
     quota: tuple[float, int] | None = field(default=None, repr=False)
+    created_at: float | None = None
     manifests: dict[str, Manifest] = field(default_factory=dict, repr=False)
 
     @property

@@ -7,9 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.graphchallenge import BenchCase, run_case
-from bench.report import case_lines
-from client.api import Client
 from runs.request import CHANNELS
 
 
@@ -33,6 +30,10 @@ def add_commands(commands: Any) -> None:
 
 
 def _graphchallenge(options: argparse.Namespace) -> int:
+    from bench.graphchallenge import BenchCase, run_case
+    from bench.report import case_lines
+    from client.api import Client
+
     case = BenchCase(
         neurons=options.neurons,
         layers=options.layers,

@@ -32,8 +32,7 @@ def _verify(options: argparse.Namespace) -> int:
         path = locate(options.model, parse_options(options.option), Path(folder))
         report = verify(path, inputs, options.workers, options.strategy)
     if options.json:
-        print(json.dumps(report.to_json(), indent=2))
+        print(report.to_json())
     else:
-        figures = report.to_json()
-        print("\n".join(f"{name}: {value}" for name, value in figures.items()))
+        print("\n".join(f"{name}: {value}" for name, value in json.loads(report.to_json()).items()))
     return 0 if report.ok else 1

@@ -90,7 +90,7 @@ def test_wrong_inputs_are_one_line(
         ("no such file", ["register", "./missing.onnx"]),
         ("workers.*0", ["register", "digits-mlp", "--name", "never", "--workers", "0"]),
         ("workers.*-3", ["register", "digits-mlp", "--name", "never", "--workers", "-3"]),
-        ("strategy.*sideways.*row", ["register", "digits-mlp", "--name", "never", "--strategy", "sideways"]),
+        ("strategy.*row.*sideways", ["register", "digits-mlp", "--name", "never", "--strategy", "sideways"]),
         ("name.*UPPER", ["register", "digits-mlp", "--name", "UPPER"]),
         ("depth", ["register", "graphchallenge-1024", "--name", "never", "--option", "depth=3"]),
         ("layers", ["register", "graphchallenge-1024", "--name", "never", "--option", "layers=many"]),

@@ -147,7 +147,8 @@ def test_a_quota_too_small_for_the_ranks_is_one_line_and_leaves_nothing(
 ) -> None:
     cloud = EmbeddedCloud(tmp_path / "cloud")
     try:
-        small = deploy(cloud, stack_package, environment={"LAMBDA_ACCOUNT_CONCURRENCY": "4"})
+        cloud.up(environment={"LAMBDA_ACCOUNT_CONCURRENCY": "4"})
+        small = deploy(cloud, stack_package)
         small.client.register("digits-mlp", name="wide", strategy="row", workers=8)
         started = time.monotonic()
         with pytest.raises(RunFailed, match=r"needed 8 .*available 4") as failure:
@@ -200,7 +201,7 @@ def _worker_processes(deployment: Deployment) -> list[int]:
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
             words = (folder / "cmdline").read_bytes().decode()
-            if os.getpgid(int(folder.name)) == deployment.state.pid and "-worker-" in words:
+            if os.getpgid(int(folder.name)) == deployment.cloud.require().pid and "-worker-" in words:
                 found.append(int(folder.name))
     return found
 

@@ -1,0 +1,134 @@
+"""What `infer` accepts, and the one line it gives to the rest."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from bundle.manifest import TensorSpec
+from runs.errors import BadRequest
+from runs.request import Request, check_outputs, decode_inputs, parse_request
+from runs.values import dump_npz, from_json, load_npz, to_json
+
+X = TensorSpec("x", "float32", ("n", 3))
+IDS = TensorSpec("ids", "int64", ("n",))
+
+
+def test_a_request_comes_back_from_its_json() -> None:
+    request = Request("m", inputs={"x": [[1, 2, 3]]}, run_id="0" * 32, wait_s=3, channel="object", outputs=("y",))
+    assert parse_request(json.loads(json.dumps(request.to_json()))) == request
+
+
+def test_a_request_without_run_id_gets_one_of_its_own() -> None:
+    event = {"model": "m", "inputs": {"x": [1]}}
+    assert parse_request(event).run_id != parse_request(event).run_id
+
+
+@pytest.mark.parametrize(
+    ("event", "pattern"),
+    [
+        ([], "object"),
+        ({"model": "m"}, "exactly one of"),
+        ({"model": "m", "inputs": {"x": 1}, "inputs_npz": "AA=="}, "exactly one of"),
+        ({"model": "M", "inputs": {"x": 1}}, "model: expected"),
+        ({"model": "m", "inputs": [1]}, "inputs: expected an object"),
+        ({"model": "m", "inputs": {"x": 1}, "run_id": "xyz"}, "run_id: expected 32 hex"),
+        ({"model": "m", "inputs": {"x": 1}, "wait_s": -1}, "wait_s: expected seconds"),
+        ({"model": "m", "inputs": {"x": 1}, "wait_s": True}, "wait_s: expected seconds"),
+        ({"model": "m", "inputs": {"x": 1}, "wait_s": float("nan")}, "wait_s: expected seconds"),
+        ({"model": "m", "inputs": {"x": 1}, "channel": "pigeon"}, "channel: unknown 'pigeon'; known: queue, object"),
+        ({"model": "m", "inputs": {"x": 1}, "outputs": "y"}, "outputs: expected a list"),
+        ({"model": "m", "inputs": {"x": 1}, "speed": 9}, "unknown field 'speed'"),
+    ],
+)
+def test_wrong_events_say_what_was_expected(event: object, pattern: str) -> None:
+    with pytest.raises(BadRequest, match=pattern) as error:
+        parse_request(event)
+    assert "\n" not in str(error.value)
+
+
+def _request(**inputs: object) -> Request:
+    return Request("m", inputs=inputs)
+
+
+def test_numbers_become_the_inputs_dtype() -> None:
+    arrays = decode_inputs(_request(x=[[1, 2.5, 3]], ids=[7]), [X, IDS])
+    assert arrays["x"].dtype == np.float32
+    assert arrays["ids"].tolist() == [7]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "pattern"),
+    [
+        ({"x": [[1, 2, 3]]}, "'ids' is missing"),
+        ({"x": [[1, 2, 3]], "ids": [1], "z": 1}, "'z': the model takes 'x', 'ids'"),
+        ({"x": [[1, 2]], "ids": [1]}, r"expected shape \[n, 3\], got \[1, 2\]"),
+        ({"x": [[1, 2, 3], [1]], "ids": [1]}, "ragged"),
+        ({"x": [[1, 2, 3]], "ids": [1.5]}, "int64 elements, got float64"),
+        ({"x": [[1, 2, 3]], "ids": [2**70]}, "int64"),
+        ({"x": [[1, 2, 3]], "ids": [True]}, "booleans"),
+        ({"x": [["a", "b", "c"]], "ids": [1]}, "float32 elements, got text"),
+        ({"x": [[1, 2, 3]], "ids": [1, 2]}, "n is 2 here and 1 in input 'x'"),
+        ({"x": np.zeros((0, 3)).tolist(), "ids": []}, "expected shape"),
+    ],
+)
+def test_wrong_inputs_say_what_was_expected(inputs: dict[str, Any], pattern: str) -> None:
+    with pytest.raises(BadRequest, match=pattern):
+        decode_inputs(_request(**inputs), [X, IDS])
+
+
+def test_an_empty_batch_is_refused() -> None:
+    with pytest.raises(BadRequest, match="at least one element along n"):
+        decode_inputs(Request("m", inputs_npz="-"), [X], dump_npz({"x": np.zeros((0, 3), np.float32)}))
+
+
+def test_an_npz_must_have_the_exact_dtype() -> None:
+    with pytest.raises(BadRequest, match="expected dtype float32, got float64"):
+        decode_inputs(Request("m", inputs_npz="-"), [X], dump_npz({"x": np.zeros((1, 3))}))
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"\x93NUMPY", bytes(100)])
+def test_bytes_that_are_no_npz_are_refused(data: bytes) -> None:
+    with pytest.raises(BadRequest, match="npz"):
+        load_npz(data, {}, "inputs")
+
+
+def test_an_npz_of_objects_is_refused() -> None:
+    import io
+
+    buffer = io.BytesIO()
+    np.savez(buffer, x=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(BadRequest, match="objects"):
+        load_npz(buffer.getvalue(), {}, "inputs")
+
+
+def test_an_output_that_the_model_lacks_is_refused() -> None:
+    with pytest.raises(BadRequest, match="'z': the model has 'x'"):
+        check_outputs(("z",), [X])
+
+
+@given(hnp.arrays(np.float32, hnp.array_shapes(max_dims=3, max_side=4), elements=st.floats(width=32)))
+def test_floats_survive_json_with_nan_and_infinities(array: np.ndarray[Any, Any]) -> None:
+    spec = TensorSpec("x", "float32", tuple("" for _ in array.shape))
+    back = from_json(spec, json.loads(json.dumps(to_json(array), allow_nan=False)))
+    np.testing.assert_array_equal(back, array)
+
+
+def test_bfloat16_and_strings_survive_an_npz() -> None:
+    arrays = {
+        "b": np.array([1.5, -2], dtype=ml_dtypes.bfloat16),
+        "s": np.array([["a", "bc"]], dtype=object),
+        "f": np.array(3.0, np.float16),
+    }
+    specs = {"b": TensorSpec("b", "bfloat16", (2,)), "s": TensorSpec("s", "string", (1, 2))}
+    back = load_npz(dump_npz(arrays), specs, "inputs")
+    assert {name: (back[name].dtype, back[name].tolist()) for name in arrays} == {
+        name: (array.dtype, array.tolist()) for name, array in arrays.items()
+    }
