@@ -2,13 +2,15 @@
 // Lanes are part of the stack: one topic, a queue per rank, a subscription each with a static filter by slot, one policy
 // for the lane's queues. Not made on demand, because SNS takes up to 15 minutes to apply a filter policy.
 
+const refusal = require('./refusal.cjs')
+
 // CloudFormation's limit is 500 resources a stack; functions, roles, layer and bucket take fewer than 50.
 const MAX_RESOURCES = 450
 const OTHER_RESOURCES = 50
 
 function positive(name, text) {
   const value = Number(text)
-  if (!Number.isInteger(value) || value < 1) throw new Error(`--param ${name}: expected a whole number >= 1, got ${text}`)
+  if (!Number.isInteger(value) || value < 1) throw refusal(`--param ${name}: expected a whole number >= 1, got ${text}`)
   return value
 }
 
@@ -106,13 +108,12 @@ module.exports = async ({ resolveVariable }) => {
   const lanes = positive('lanes', await resolveVariable('param:lanes'))
   const ranks = positive('ranks', await resolveVariable('param:ranks'))
   const service = `${await resolveVariable('self:service')}-${await resolveVariable('sls:stage')}`
-  const failures = { FailureTopicPolicy: topicPolicy('FailureTopic') }
-  const Resources = Object.assign(failures, ...Array.from({ length: lanes }, (_, lane) => laneResources(service, lane, ranks)))
+  const Resources = Object.assign({}, ...Array.from({ length: lanes }, (_, lane) => laneResources(service, lane, ranks)))
   const count = Object.keys(Resources).length + OTHER_RESOURCES
   if (count > MAX_RESOURCES) {
-    throw new Error(
+    throw refusal(
       `lanes x ranks too large: ${lanes} x ${ranks} makes about ${count} stack resources, at most ${MAX_RESOURCES} fit`,
     )
   }
-  return { Resources }
+  return { Resources: { ...Resources, FailureTopicPolicy: topicPolicy('FailureTopic') } }
 }

@@ -4,6 +4,7 @@
 const { execFileSync } = require('node:child_process')
 const crypto = require('node:crypto')
 const path = require('node:path')
+const refusal = require('./refusal.cjs')
 
 // pip takes a platform by its exact name: a wheel tagged for an older glibc alone needs its own line.
 const GLIBCS = ['manylinux_2_28', 'manylinux_2_27', 'manylinux_2_17', 'manylinux2014']
@@ -24,7 +25,7 @@ const SLIM_PATTERNS = [
 
 function awsArguments(architecture) {
   const machine = MACHINES[architecture]
-  if (!machine) throw new Error(`--param architecture: expected x86_64 or arm64, got ${architecture}`)
+  if (!machine) throw refusal(`--param architecture: expected x86_64 or arm64, got ${architecture}`)
   const platforms = GLIBCS.map((glibc) => `--platform ${glibc}_${machine}`)
   return [...platforms, '--python-version 3.12', '--implementation cp', '--only-binary=:all:']
 }

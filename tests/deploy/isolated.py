@@ -1,4 +1,4 @@
-"""Runs inside a bare interpreter (`python -I -S`), as Lambda's runtime would: it sees only the unzipped layers and code.
+"""Runs inside a bare interpreter (`python -I -S`), as Lambda's runtime would: only the unzipped package is seen.
 
 Arguments: a JSON object {path: [folders], handlers: ["handlers.infer.handler"], model: file or ""}. Prints JSON:
 {outside: [files of modules from elsewhere], outputs: the model's first output for ones, versions: {package: version}}.
