@@ -105,7 +105,7 @@ def test_a_batch_above_256_kib_is_refused(session: Any) -> None:
     topic = sns.create_topic(Name=f"fsd-contract-{uuid.uuid4().hex[:20]}")["TopicArn"]
     entries = [{"Id": str(i), "Message": "m" * 2**17} for i in range(3)]
     try:
-        assert code_of(sns.publish_batch, TopicArn=topic, PublishBatchRequestEntries=entries) == "BatchRequestTooLong"
+        assert "BatchRequestTooLong" in code_of(sns.publish_batch, TopicArn=topic, PublishBatchRequestEntries=entries)
     finally:
         sns.delete_topic(TopicArn=topic)
 
