@@ -24,6 +24,16 @@ _MEASURED_SLICES = 10  # the first opset whose Slice takes its bounds from other
 
 
 @dataclass(frozen=True)
+class Cargo:
+    """What moving a value depends on: axes, estimated bytes, whether it can travel, whether it can be cut in place."""
+
+    rank: int
+    nbytes: int
+    travels: bool
+    sliced: bool
+
+
+@dataclass(frozen=True)
 class ValueInfo:
     """What is known of a value.
 
@@ -55,6 +65,11 @@ class ValueInfo:
     def nbytes(self) -> int:
         """Bytes, estimated like `elements`."""
         return self.elements * (numpy_dtype(self.dtype).itemsize if self.travels else 8)
+
+    @cached_property
+    def cargo(self) -> Cargo:
+        """What moving it depends on."""
+        return Cargo(len(self.shape or ()), self.nbytes, self.travels, self.sliced)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from engine.program import ExchangeKind
-from partition.graph import ValueInfo
+from partition.graph import Cargo
 from partition.placement import REPLICATE, ROOT, Partial, Placement, Replicate, Shard, Single
 
 # What a message costs, and what one more round of waiting costs each rank, in bytes: estimates that keep many small
@@ -84,25 +85,25 @@ class Route:
     cost: float
 
 
-def cheapest_route(have: Iterable[Placement], wanted: Placement, value: ValueInfo, workers: int) -> Route | None:
+@lru_cache(maxsize=1 << 14)
+def cheapest_route(have: frozenset[Placement], wanted: Placement, value: Cargo, workers: int) -> Route | None:
     """The cheapest way to `wanted` from any placement that exists, in at most two moves; None = impossible.
 
     A value that cannot travel may be kept or cut where it is, no more.
     """
-    have = sorted(have, key=str)
     if wanted in have:
         return Route((), 0.0)
-    routes = [_priced(moves, value, workers) for moves in _paths(have, wanted, value)]
+    routes = [_priced(moves, value, workers) for moves in _paths(sorted(have, key=str), wanted, value)]
     legal = [route for route in routes if all(_possible(move, value) for move in route.moves)]
     return min(legal, key=lambda route: (route.cost, len(route.moves)), default=None)
 
 
-def _possible(move: Move, value: ValueInfo) -> bool:
+def _possible(move: Move, value: Cargo) -> bool:
     return value.sliced if move.kind == "slice" else value.travels or not move.is_exchange
 
 
-def _paths(have: list[Placement], wanted: Placement, value: ValueInfo) -> Iterator[tuple[Move, ...]]:
-    middles: list[Placement] = [REPLICATE, ROOT, *(Shard(axis) for axis in range(len(value.shape or ())))]
+def _paths(have: list[Placement], wanted: Placement, value: Cargo) -> Iterator[tuple[Move, ...]]:
+    middles: list[Placement] = [REPLICATE, ROOT, *(Shard(axis) for axis in range(value.rank))]
     for source in have:
         if move := direct_move(source, wanted):
             yield (move,)
@@ -112,5 +113,5 @@ def _paths(have: list[Placement], wanted: Placement, value: ValueInfo) -> Iterat
                 yield (first, second)
 
 
-def _priced(moves: tuple[Move, ...], value: ValueInfo, workers: int) -> Route:
+def _priced(moves: tuple[Move, ...], value: Cargo, workers: int) -> Route:
     return Route(moves, sum(move_bytes(move.kind, value.nbytes, workers) for move in moves))

@@ -81,7 +81,7 @@ class _Builder:
 
     def __init__(self, graph: Graph, workers: int) -> None:
         self._graph, self._workers = graph, workers
-        self._ready: dict[tuple[str, Placement], int] = {(name, ROOT): 0 for name in graph.inputs}
+        self._ready: dict[str, dict[Placement, int]] = {name: {ROOT: 0} for name in graph.inputs}
         self._levels: list[Level] = []
         self._cuts: dict[Slice, int] = {}
 
@@ -95,22 +95,22 @@ class _Builder:
         else:
             self._level(level).computes.append(Compute(op, choice))
         for name, placement in zip(op.outputs, choice.outputs, strict=True):
-            self._ready[name, placement] = level + is_chain
+            self._ready.setdefault(name, {})[placement] = level + is_chain
 
     def bring(self, name: str, wanted: Placement) -> int:
         """Make a value exist as wanted; return the level from which on it does."""
-        have = [placement for value, placement in self._ready if value == name]
-        route = cheapest_route(have, wanted, self._graph.values[name], self._workers)
+        have = frozenset(self._ready[name])
+        route = cheapest_route(have, wanted, self._graph.values[name].cargo, self._workers)
         assert route is not None, f"the plan brings {name!r} from {have} to {wanted}"
         for move in route.moves:
             self._apply(name, move)
-        return self._ready[name, wanted]
+        return self._ready[name][wanted]
 
     def _apply(self, name: str, move: Move) -> None:
-        level = self._ready[name, move.source]
+        level = self._ready[name][move.source]
         if move.is_exchange:
             self._level(level).after.append(Transfer(name, move))
-        self._ready.setdefault((name, move.target), level + move.is_exchange)
+        self._ready[name].setdefault(move.target, level + move.is_exchange)
         if move.kind == "slice" and isinstance(move.target, Shard):
             self._cuts[Slice(name, move.target.axis)] = -1
 

@@ -17,7 +17,7 @@ from partition.moves import cheapest_route
 from partition.placement import ROOT, Placement, Replicate, Shard, Single
 
 BEAM_WIDTH = 24
-# A weight byte held beyond its one copy counts as a byte sent; an element computed counts as a thousandth of one.
+# In bytes sent: a weight byte held beyond its one copy counts as one, an element computed as a thousandth of one.
 _ELEMENT_COST = 1e-3
 
 Held = dict[str, frozenset[Placement]]
@@ -105,7 +105,7 @@ class _Step:
     def _acquire(self, held: Held, name: str, wanted: Placement) -> float | None:
         if self.graph.is_weight(name):
             return self._storage(name, wanted)
-        route = cheapest_route(held[name], wanted, self.graph.values[name], self.workers)
+        route = cheapest_route(held[name], wanted, self.graph.values[name].cargo, self.workers)
         if route is None:
             return None
         held[name] |= {wanted, *(move.target for move in route.moves)}
@@ -128,7 +128,7 @@ def _deliver(graph: Graph, state: _State, workers: int) -> _State | None:
     """The state once rank 0 holds every output."""
     cost = state.cost
     for name in graph.outputs:
-        route = cheapest_route(state.held[name], ROOT, graph.values[name], workers)
+        route = cheapest_route(state.held[name], ROOT, graph.values[name].cargo, workers)
         if route is None:
             return None
         cost += route.cost

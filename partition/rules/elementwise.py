@@ -12,6 +12,7 @@ _BINARY = [
     "BitwiseAnd",
     "BitwiseOr",
     "BitwiseXor",
+    "Div",
     "Equal",
     "Greater",
     "GreaterOrEqual",
@@ -90,12 +91,6 @@ def additive(facts: OpFacts) -> Rule | None:
 def product(facts: OpFacts) -> Rule | None:
     """Linear in either factor."""
     return _broadcast(facts, (frozenset({0}), frozenset({1})))
-
-
-@RULES.register("Div")
-def quotient(facts: OpFacts) -> Rule | None:
-    """Linear in the dividend; only true of real numbers, so the dividend must be a float (integers truncate)."""
-    return _broadcast(facts, ())
 
 
 @RULES.register(*_UNARY)

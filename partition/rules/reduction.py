@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from partition.rules.facts import Dim, OpFacts, axis_letters, normal_axis
+from partition.rules.facts import OpFacts, axis_letters, normal_axis
 from partition.rules.registry import RULES
 from partition.rules.rule import REPEATED, Letters, Rule
 
-# How the reduced pieces of an op combine; absent = they do not. An empty piece of a maximum has no value, so those
-# of max and min are only offered where every axis is known to be long.
+# How the reduced pieces of an op combine; absent = they do not. An empty piece of a maximum has no value: not offered.
 _COMBINE = {"ReduceSum": "sum", "ReduceL1": "sum", "ReduceSumSquare": "sum"}
 _LINEAR = ("ReduceSum", "ReduceMean")
 
@@ -62,8 +61,3 @@ def _kept(facts: OpFacts, letters: Letters, gone: Letters) -> Letters:
     if facts.integer("keepdims", 1):
         return tuple(REPEATED if name in gone else name for name in letters)
     return tuple(name for name in letters if name not in gone)
-
-
-def known_long(dim: Dim) -> bool:
-    """Whether an axis has a fixed size above 1."""
-    return isinstance(dim, int) and dim > 1
