@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: setup demo test lint format train clean
 
-setup: .venv/.done .venv-cloud/.done node_modules/.done
+setup: .venv/.done .venv/cloud/.done node_modules/.done
 
 .venv/.done: requirements/dev.txt pyproject.toml
 	@echo "setup: Python packages"
@@ -17,10 +17,10 @@ setup: .venv/.done .venv-cloud/.done node_modules/.done
 	@$(VENV)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv-cloud/.done: requirements/cloud.txt
+.venv/cloud/.done: requirements/cloud.txt | .venv/.done
 	@echo "setup: embedded cloud"
-	@test -x .venv-cloud/bin/python || $(PYTHON) -m venv .venv-cloud
-	@.venv-cloud/bin/python -m pip install --quiet --require-hashes -r requirements/cloud.txt
+	@test -x .venv/cloud/bin/python || $(PYTHON) -m venv .venv/cloud
+	@.venv/cloud/bin/python -m pip install --quiet --require-hashes -r requirements/cloud.txt
 	@touch $@
 
 node_modules/.done: package-lock.json .npmrc
@@ -45,4 +45,4 @@ format: setup
 
 clean:
 	@test ! -x $(VENV)/fsd || $(VENV)/fsd cloud down
-	@rm -rf .fsd .serverless .venv .venv-cloud node_modules
+	@rm -rf .fsd .serverless .venv node_modules

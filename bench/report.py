@@ -12,7 +12,7 @@ from client.tables import align
 def case_lines(result: Mapping[str, Any]) -> list[str]:
     """Verdict, table, live samples."""
     case = result["case"]
-    head = f"N={case['neurons']} layers={case['layers']} samples={case['samples']} {case['strategy']} P={case['workers']} {case['channel']}"
+    head = "N={neurons} layers={layers} samples={samples} {strategy} P={workers} {channel}".format_map(case)
     layers = " ".join(str(count) for count in result["live_samples"][:16])
     return [
         f"{head}: {result['verdict']}",

@@ -166,9 +166,9 @@ def emulator() -> Path:
     Raises:
         CloudError: it is not installed.
     """
-    program = ROOT / ".venv-cloud" / "bin" / "ministack"
+    program = ROOT / ".venv" / "cloud" / "bin" / "ministack"
     if not program.exists():
-        raise CloudError("the embedded cloud is not installed: expected .venv-cloud, made by `make setup`")
+        raise CloudError("the embedded cloud is not installed: expected .venv/cloud, made by `make setup`")
     return program
 
 

@@ -52,7 +52,7 @@ def run_demo() -> bool:
     Raises:
         CloudError: a stage of it failed; everything that was started is stopped.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     cloud = EmbeddedCloud(ROOT / ".fsd" / "demo")
     try:
         with busy("starting the embedded cloud"):

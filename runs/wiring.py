@@ -17,8 +17,8 @@ from runs.start import StartMessage
 def choose_channel(service: Service, wanted: str, size: int) -> str:
     """The channel of a run of `size` ranks: the wanted one, or `object` where a lane's queues cannot carry it.
 
-    That is so when there are more ranks than queues, and while the stack is young: SNS takes up to 15 minutes to apply a
-    subscription's filter policy, and until then every queue would get every message.
+    That is so when there are more ranks than queues, and while the stack is young: SNS takes up to 15 minutes to apply
+    a subscription's filter policy, and until then every queue would get every message.
     """
     if wanted != "queue" or (size <= service.settings.ranks and _filters_work(service)):
         return wanted

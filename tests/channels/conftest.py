@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
 
 ROOT = Path(__file__).parents[2]
-MINISTACK = ROOT / ".venv-cloud" / "bin" / "ministack"
+MINISTACK = ROOT / ".venv" / "cloud" / "bin" / "ministack"
 SLOTS = 3
 CHANNELS = ("memory", "queue", "object")
 
@@ -78,7 +78,7 @@ def _clients(url: str) -> Clients:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
     """Start an embedded cloud for the session; stop it, and nothing else, at the end."""
     if not MINISTACK.exists():
-        pytest.skip("no embedded cloud: .venv-cloud is missing, `make setup` builds it")
+        pytest.skip("no embedded cloud: .venv/cloud is missing, `make setup` builds it")
     folder = tmp_path_factory.mktemp("cloud")
     port = _free_port()
     url = f"http://127.0.0.1:{port}"

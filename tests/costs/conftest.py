@@ -18,7 +18,7 @@ from botocore.config import Config
 
 from tests.proxy.counting_proxy import CountingProxy, start_proxy
 
-MINISTACK = Path(__file__).parents[2] / ".venv-cloud" / "bin" / "ministack"
+MINISTACK = Path(__file__).parents[2] / ".venv" / "cloud" / "bin" / "ministack"
 START_S = 60.0
 NO_RETRY = Config(retries={"total_max_attempts": 1, "mode": "standard"}, s3={"addressing_style": "path"})
 
@@ -44,7 +44,7 @@ def _session() -> Any:
 def cloud_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The embedded cloud's address."""
     if not MINISTACK.exists():
-        pytest.skip("needs the embedded cloud: .venv-cloud is not installed")
+        pytest.skip("needs the embedded cloud: .venv/cloud is not installed")
     folder = tmp_path_factory.mktemp("ministack")
     port = free_port()
     url = f"http://127.0.0.1:{port}"

@@ -24,7 +24,7 @@ class Queues:
     age_s: float
     asked: list[str] = field(default_factory=list)
 
-    def get_queue_attributes(self, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:  # noqa: N803
+    def get_queue_attributes(self, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:
         self.asked.append(QueueUrl)
         assert AttributeNames == ["CreatedTimestamp"]
         return {"Attributes": {"CreatedTimestamp": str(int(time.time() - self.age_s))}}
