@@ -46,7 +46,7 @@ LIBRARIES: Mapping[str, frozenset[str]] = {
     "botocore": frozenset({"channels.object", "channels.retry", "client", "runs"}),
     "onnx": frozenset({"client.verify", "partition", "zoo"}),
     "onnx_ir": frozenset({"partition"}),
-    "onnxruntime": frozenset({"client.verify", "engine", "partition.folding", "zoo.testing"}),
+    "onnxruntime": frozenset({"bench", "client.verify", "engine", "partition.folding", "zoo.testing"}),
     "sklearn": frozenset({"zoo.train_digits"}),
 }
 
