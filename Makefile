@@ -5,21 +5,21 @@ VENV := .venv/bin
 export NODE_NO_WARNINGS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test lint format train clean
+.PHONY: setup demo test lint format clean
 
 setup: .venv/.done .venv/cloud/.done node_modules/.done
 
 .venv/.done: requirements/dev.txt pyproject.toml
 	@echo "setup: Python packages"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
-	@test -x $(VENV)/python || $(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv
 	@$(VENV)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	@$(VENV)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/cloud/.done: requirements/cloud.txt | .venv/.done
 	@echo "setup: embedded cloud"
-	@test -x .venv/cloud/bin/python || $(PYTHON) -m venv .venv/cloud
+	@$(PYTHON) -m venv .venv/cloud
 	@.venv/cloud/bin/python -m pip install --quiet --require-hashes -r requirements/cloud.txt
 	@touch $@
 

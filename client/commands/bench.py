@@ -1,4 +1,4 @@
-"""`fsd bench`: measured runs beside published ones."""
+"""`fsd bench`: measured runs beside published ones, and beside onnxruntime in one process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runs.request import CHANNELS
 
 
 def add_commands(commands: Any) -> None:
-    """Add `bench graphchallenge`."""
+    """Add `bench graphchallenge` and `bench latency`."""
     bench = commands.add_parser("bench", help="measure, beside published figures")
     kinds = bench.add_subparsers(dest="kind", required=True, metavar="WHAT")
     case = kinds.add_parser("graphchallenge", help="the Graph Challenge network on the deployed service")
@@ -27,6 +27,22 @@ def add_commands(commands: Any) -> None:
     )
     case.add_argument("--json", action="store_true", help="print JSON")
     case.set_defaults(run=_graphchallenge)
+    latency = kinds.add_parser("latency", help="cold and warm requests of a small model, beside onnxruntime in-process")
+    latency.add_argument("--workers", type=int, nargs="+", default=[1, 8], metavar="P")
+    latency.add_argument("--channel", default="queue", choices=CHANNELS)
+    latency.add_argument("--strategy", default="row", help="for P > 1")
+    latency.add_argument("--requests", type=int, default=5, metavar="N", help="requests in a row for each P")
+    latency.add_argument("--json", action="store_true", help="print JSON")
+    latency.set_defaults(run=_latency)
+
+
+def _latency(options: argparse.Namespace) -> int:
+    from bench.latency import latency_lines, run_latency
+    from client.api import Client
+
+    result = run_latency(Client(), options.workers, options.strategy, options.channel, options.requests)
+    print(json.dumps(result, indent=2) if options.json else "\n".join(latency_lines(result)))
+    return 0
 
 
 def _graphchallenge(options: argparse.Namespace) -> int:
