@@ -149,15 +149,17 @@ def _instructions(
     graph: Graph, slots: list[_Slot], kept: frozenset[str], entries: Mapping[str, TensorEntry], blobs: _Blobs
 ) -> Iterator[Instruction]:
     """Slot i becomes step 2 i; what nobody reads later is freed in step 2 i + 1."""
-    last = {name: i for i, slot in enumerate(slots) for name in (*slot.reads, *slot.writes)}
+    last = {name: i for i, slot in enumerate(slots) for name in (*slot.reads, *slot.writes) if name not in kept}
+    dead: dict[int, list[str]] = {}
+    for name, i in last.items():
+        dead.setdefault(i, []).append(name)
     for i, slot in enumerate(slots):
         if slot.piece and slot.piece.nodes:
             yield _run(graph, slot.piece, 2 * i, entries, blobs)
         elif slot.instruction:
             yield replace(slot.instruction, step=2 * i)
-        dead = tuple(name for name, at in last.items() if at == i and name not in kept)
-        if dead:
-            yield Free(2 * i + 1, dead)
+        if i in dead:
+            yield Free(2 * i + 1, tuple(dead[i]))
 
 
 def _run(graph: Graph, piece: Piece, step: int, entries: Mapping[str, TensorEntry], blobs: _Blobs) -> Run:

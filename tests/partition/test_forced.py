@@ -1,0 +1,77 @@
+"""Every division that a rule offers, forced through compilation and a run, however little sense it makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from bundle.store import FolderStore
+from client.verify import reference
+from client.verify_compare import compare
+from client.verify_run import run_ranks
+from partition import Options
+from partition.choices import Choice, split_choices, whole_choices
+from partition.compile import Prepared, Target, emit_bundle, prepare
+from partition.rules import RULES
+from partition.search import cheapest_plan
+from tests.partition import models
+
+
+def divisions(prepared: Prepared) -> list[list[Choice]]:
+    """Per op, its splits without the unsummed ones, which need a partner; whole where it has none."""
+    found = []
+    for op in prepared.graph.ops:
+        rule = RULES.find(prepared.graph.facts(op))
+        splits = [c for c in split_choices(prepared.graph, op, rule) if c.mode == "split"] if rule else []
+        found.append(splits or list(whole_choices(op)[:1]))
+    return found
+
+
+def run_forced(
+    prepared: Prepared, choices: list[Choice], workers: int, inputs: dict[str, models.Array], folder: Path
+) -> dict[str, models.Array]:
+    """The outputs of a run in which each op is divided as told."""
+    plan = cheapest_plan(prepared.graph, [[choice] for choice in choices], workers)
+    folder.mkdir()
+    compiled = emit_bundle(prepared, plan, Target("forced", "row", workers), folder)
+    store = FolderStore(folder / "store")
+    compiled.write(store)
+    return run_ranks(store, compiled.manifest, inputs, deadline_s=30).outputs
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("name", sorted(set(models.DENSE) - {"ruleless"}))
+def test_any_mix_of_divisions_gives_the_same(name: str, workers: int, tmp_path: Path) -> None:
+    proto = models.DENSE[name]()
+    prepared = prepare(proto, Options())
+    options = divisions(prepared)
+    inputs = models.random_inputs(proto, 5)
+    want = reference(proto, inputs)
+    rng = np.random.default_rng(3)
+    for turn in range(6):
+        choices = [options[i][int(rng.integers(len(options[i])))] for i in range(len(options))]
+        difference = compare(want, run_forced(prepared, choices, workers, inputs, tmp_path / str(turn)))
+        assert difference.ok, ([(c.mode, c.letter) for c in choices], difference.problems)
+
+
+@pytest.mark.parametrize("op", ["ReduceMax", "ReduceSum", "ReduceLogSumExp"])
+def test_reduction_along_a_negative_axis_of_an_empty_piece(op: str, tmp_path: Path) -> None:
+    weights = {"axes": np.array([-1])}
+    proto = models.model([helper.make_node(op, ["x", "axes"], ["y"])], {"x": ["n", 6]}, ["y"], weights)
+    prepared = prepare(proto, Options())
+    inputs = {"x": models.floats(2, 6)}
+    got = run_forced(prepared, [divisions(prepared)[0][0]], 4, inputs, tmp_path / "run")
+    assert compare(reference(proto, inputs), got).ok
+
+
+def test_arg_max_along_a_negative_axis_of_an_empty_piece(tmp_path: Path) -> None:
+    proto = models.model([helper.make_node("ArgMax", ["x"], ["y"], axis=-1)], {"x": ["n", 6]}, ["y"])
+    proto.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    prepared = prepare(proto, Options())
+    inputs = {"x": models.floats(2, 6)}
+    got = run_forced(prepared, divisions(prepared)[0], 4, inputs, tmp_path / "run")
+    assert compare(reference(proto, inputs), got).ok
