@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bundle.errors import BundleError, InvalidNameError, MissingKeyError, TooLargeError
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
+    from types_boto3_s3.client import S3Client
 
 MAX_OBJECT_BYTES = 10 << 30  # a Lambda function has at most 10,240 MB of memory
 _KEY = re.compile(r"[A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*")

@@ -17,6 +17,14 @@ from tests.proxy.counting_proxy import CountingProxy, start_proxy
 if TYPE_CHECKING:
     from client.api import Client
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Contract tests against a real account run only when asked for."""
+    parser.addoption(
+        "--aws", action="store_true", help="run the tests marked aws against the account of the environment"
+    )
+
+
 SHARED = ROOT.parent / "shared"
 
 
