@@ -79,7 +79,7 @@ def _thread(
             outputs = machine.run(feeds)
             with shared.lock:
                 shared.outputs.update(outputs)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised again by the thread that waits
             with shared.lock:
                 shared.errors.append(error)
             channel.abort(f"rank {rank}: {error}")

@@ -85,7 +85,7 @@ def _run(model: ir.Model, node: ir.Node) -> list[ir.TensorProtocol] | None:
     try:
         session = ort.InferenceSession(single.SerializeToString(), _quiet(), providers=["CPUExecutionProvider"])
         results = session.run(None, {})
-    except Exception as error:  # onnxruntime's errors have no common root; the node simply stays
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common root; the node simply stays
         _log.debug("not folded: %s: %s", node.name, error)
         return None
     arrays = [r for r in results if isinstance(r, np.ndarray)]
