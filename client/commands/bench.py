@@ -11,7 +11,7 @@ from runs.request import CHANNELS
 
 
 def add_commands(commands: Any) -> None:
-    """Add `bench graphchallenge` and `bench latency`."""
+    """Add `bench graphchallenge`, `bench matrix` and `bench latency`."""
     bench = commands.add_parser("bench", help="measure, beside published figures")
     kinds = bench.add_subparsers(dest="kind", required=True, metavar="WHAT")
     case = kinds.add_parser("graphchallenge", help="the Graph Challenge network on the deployed service")
@@ -27,6 +27,10 @@ def add_commands(commands: Any) -> None:
     )
     case.add_argument("--json", action="store_true", help="print JSON")
     case.set_defaults(run=_graphchallenge)
+    matrix = kinds.add_parser("matrix", help="the Graph Challenge for all strategies, channels and numbers of workers")
+    matrix.add_argument("--neurons", type=int, default=1024)
+    matrix.add_argument("--data", type=Path, metavar="DIR", help="the official files; generated ones otherwise")
+    matrix.set_defaults(run=_matrix)
     latency = kinds.add_parser("latency", help="cold and warm requests of a small model, beside onnxruntime in-process")
     latency.add_argument("--workers", type=int, nargs="+", default=[1, 8], metavar="P")
     latency.add_argument("--channel", default="queue", choices=CHANNELS)
@@ -34,6 +38,19 @@ def add_commands(commands: Any) -> None:
     latency.add_argument("--requests", type=int, default=5, metavar="N", help="requests in a row for each P")
     latency.add_argument("--json", action="store_true", help="print JSON")
     latency.set_defaults(run=_latency)
+
+
+def _matrix(options: argparse.Namespace) -> int:
+    from bench.matrix import markdown_head, markdown_row, matrix_cases, run_matrix
+    from client.api import Client
+
+    print(markdown_head(), flush=True)
+    wrong = 0
+    for row in run_matrix(Client(), list(matrix_cases(options.neurons, options.data))):
+        print(markdown_row(row), flush=True)
+        right, compared = row[3].split(" of ")
+        wrong += right != compared
+    return 1 if wrong else 0
 
 
 def _latency(options: argparse.Namespace) -> int:
