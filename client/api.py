@@ -37,6 +37,8 @@ from runs.values import dump_npz, load_npz
 # Lambda takes 6 MB in a synchronous call; base64 adds a third.
 INLINE_BYTES = 4_000_000
 POLL_S = 0.25
+# How long a function may take from its invocation until it has accepted the request, cold start included.
+START_S = 60.0
 
 
 class RunFailed(ClientError):
@@ -108,6 +110,8 @@ class Client:
         run_id = run_id or uuid.uuid4().hex
         event = {"model": model, "run_id": run_id, "encoding": "npz", **fields, **self._place(run_id, inputs)}
         answer = self._invoke("infer", event)
+        if answer is None:
+            self._await_claim(run_id)
         if answer is None or (wait and answer["status"] == "running"):
             return self.result(run_id, wait=True)
         return self.answer(answer)
@@ -176,6 +180,18 @@ class Client:
         if answer.get("FunctionError"):
             raise CloudError(f"{function} failed: {payload.get('errorType')}: {payload.get('errorMessage')}")
         return dict(payload)
+
+    def _await_claim(self, run_id: str) -> None:
+        """Wait for a request whose connection was lost to be accepted: the function may still be starting.
+
+        Raises:
+            CloudError: it was not; nothing runs.
+        """
+        until = time.monotonic() + START_S
+        while self._objects.get(RunFiles(self._objects, run_id).key("request.json")) is None:
+            if time.monotonic() > until:
+                raise CloudError(f"run {run_id}: the connection was lost and the request not accepted in {START_S:g} s")
+            time.sleep(POLL_S)
 
     def _goes_on(self, files: RunFiles) -> bool:
         try:
