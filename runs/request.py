@@ -16,7 +16,7 @@ from runs.values import Array, from_json, load_npz
 
 DEFAULT_WAIT_S = 90.0
 DEFAULT_DEADLINE_S = 840.0
-DEFAULT_START_S = 60.0
+DEFAULT_START_S = 120.0
 DEFAULT_LANE_WAIT_S = 10.0
 CHANNELS = ("queue", "object")
 ENCODINGS = ("json", "npz")
