@@ -45,6 +45,7 @@ class LaneTable:
         self._objects = objects
         self._lanes = lanes
         self._sleep = sleep
+        self._skew_s = 0.0
 
     def acquire(self, run_id: str, duration_s: float, wait_s: float) -> Lease:
         """Lease any free lane for `duration_s`, waiting at most `wait_s` for one.
@@ -83,7 +84,7 @@ class LaneTable:
         Raises:
             LeaseLost: the lane is another run's by now.
         """
-        renewed = Lease(lease.lane, lease.epoch, lease.run_id, time.time() + duration_s)
+        renewed = Lease(lease.lane, lease.epoch, lease.run_id, self._now() + duration_s)
         etag = self._objects.replace(_key(lease.lane), _encode(renewed), lease.etag)
         if etag is None:
             raise LeaseLost(f"lane {lease.lane}: lease {lease.epoch} of run {lease.run_id} is another's by now")
@@ -92,15 +93,20 @@ class LaneTable:
     def _try(self, lane: int, run_id: str, duration_s: float) -> Lease | None:
         stored = self._objects.get(_key(lane))
         if stored is None:
-            wanted = Lease(lane, 1, run_id, time.time() + duration_s)
+            wanted = Lease(lane, 1, run_id, self._now() + duration_s)
             etag = self._objects.create(_key(lane), _encode(wanted))
         else:
+            self._skew_s = stored.now - time.time()
             held = _decode(lane, stored)
             if held.run_id and held.expires_at > stored.now:
                 return None
             wanted = Lease(lane, held.epoch + 1, run_id, stored.now + duration_s)
             etag = self._objects.replace(_key(lane), _encode(wanted), stored.etag)
         return None if etag is None else Lease(lane, wanted.epoch, run_id, wanted.expires_at, etag)
+
+    def _now(self) -> float:
+        """S3's time, as far as its last answer told it."""
+        return time.time() + self._skew_s
 
 
 def _key(lane: int) -> str:
