@@ -87,9 +87,8 @@ def test_a_keeper_whose_lane_was_taken_says_so(objects: Objects) -> None:
     lanes = LaneTable(objects, 1)
     stalled = lanes.acquire("stalled", -5, 0)
     lanes.acquire("heir", 60, 0)
-    with LeaseKeeper(lanes, stalled, renew_s=0.05) as keeper:
-        with pytest.raises(LeaseLost, match="lease 1 of run stalled"):
-            _check_until(keeper, time.monotonic() + 10)
+    with LeaseKeeper(lanes, stalled, renew_s=0.05) as keeper, pytest.raises(LeaseLost, match="lease 1 of run stalled"):
+        _check_until(keeper, time.monotonic() + 10)
 
 
 def _check_until(keeper: LeaseKeeper, end: float) -> None:
