@@ -13,11 +13,13 @@ from dataclasses import asdict, dataclass
 
 from bundle.errors import CorruptBundleError, InvalidNameError, MissingKeyError
 from bundle.fields import FieldError, parse_json
-from bundle.io import delete_bundle
+from bundle.io import delete_bundle, read_manifest
 from bundle.manifest import Manifest
 from bundle.store import Store
 
 MAX_RECORD_BYTES = 1 << 16
+# Versions that a name can be rolled back to; older ones are removed when a new one is registered.
+KEPT_FORMER = 10
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -56,12 +58,28 @@ def register_model(store: Store, name: str, manifest: Manifest) -> ModelRecord:
         InvalidNameError: not a model's name.
     """
     check_name(name)
-    former = _read(store, name)
-    record = ModelRecord(
-        name, manifest.version, manifest.bundle_id, int(time.time()), _former(former, manifest.bundle_id)
-    )
+    before = _read(store, name)
+    bundles = () if before is None else (before.bundle_id, *before.former)
+    former = tuple(dict.fromkeys(bundle for bundle in bundles if bundle != manifest.bundle_id))
+    record = ModelRecord(name, manifest.version, manifest.bundle_id, int(time.time()), former[:KEPT_FORMER])
     store.put(_key(name), json.dumps(asdict(record)).encode())
+    _collect(store, former[KEPT_FORMER:])
     return record
+
+
+def roll_back(store: Store, name: str, to: str = "") -> ModelRecord:
+    """Point a name at a bundle that it pointed at before; what it points at now becomes a former one.
+
+    to: the bundle id or its first digits; empty = the newest former one.
+
+    Raises:
+        MissingKeyError: no model of that name, or no such former bundle of it.
+    """
+    record = read_record(store, name)
+    found = [bundle for bundle in record.former if bundle.startswith(to)]
+    if not found:
+        raise MissingKeyError(f"model {name!r}: no former bundle {to or 'at all'}; it has {list(record.former)}")
+    return register_model(store, name, read_manifest(store, found[0]))
 
 
 def read_record(store: Store, name: str) -> ModelRecord:
@@ -92,16 +110,17 @@ def delete_model(store: Store, name: str) -> None:
     """
     record = read_record(store, name)
     store.delete([_key(name)])
-    records = (_read(store, other) for other in list_records(store))
-    used = {bundle for other in records if other is not None for bundle in (other.bundle_id, *other.former)}
-    for bundle_id in {record.bundle_id, *record.former} - used:
+    _collect(store, (record.bundle_id, *record.former))
+
+
+def _collect(store: Store, bundles: Sequence[str]) -> None:
+    """Remove those of `bundles` that no name points at."""
+    if not bundles:
+        return
+    records = (_read(store, name) for name in list_records(store))
+    used = {bundle for record in records if record is not None for bundle in (record.bundle_id, *record.former)}
+    for bundle_id in sorted(set(bundles) - used):
         delete_bundle(store, bundle_id)
-
-
-def _former(record: ModelRecord | None, bundle_id: str) -> tuple[str, ...]:
-    if record is None:
-        return ()
-    return tuple(dict.fromkeys(former for former in (record.bundle_id, *record.former) if former != bundle_id))
 
 
 def _read(store: Store, name: str) -> ModelRecord | None:

@@ -22,12 +22,12 @@ from botocore.exceptions import ConnectionError as AwsConnectionError
 from botocore.exceptions import HTTPClientError
 from numpy.typing import NDArray
 
-from bundle.registry import delete_model, read_record
+from bundle.registry import delete_model, roll_back
 from bundle.store import S3Store
 from client.bill import RunBill, bill_of_run
 from client.errors import ClientError, CloudError, UsageError
 from client.target import Stage, find_stage
-from runs.catalog import list_models
+from runs.catalog import describe_model, list_models
 from runs.errors import RunError, RunNotFound
 from runs.inputs import parse_uri
 from runs.objects import Objects
@@ -139,13 +139,23 @@ class Client:
         """The registered models."""
         return list_models(self._store)
 
+    def roll_back(self, name: str, to: str = "") -> dict[str, Any]:
+        """Point a name at a bundle that it pointed at before; its entry then.
+
+        to: the bundle's id or its first digits; empty = the newest former one.
+
+        Raises:
+            BundleError: there is no such model, or no such bundle of it.
+        """
+        roll_back(self._store, name, to)
+        return describe_model(self._store, name)
+
     def remove(self, name: str) -> None:
         """Forget a model, and its bundle unless another name has it.
 
         Raises:
             BundleError: there is no such model.
         """
-        read_record(self._store, name)
         delete_model(self._store, name)
 
     def bill(self, run_id: str) -> RunBill:

@@ -32,6 +32,7 @@ def describe(record: ModelRecord, manifest: Manifest) -> dict[str, Any]:
         "name": record.name,
         "version": manifest.version[:12],
         "bundle": manifest.bundle_id,
+        "former": list(record.former),
         "strategy": manifest.strategy,
         "workers": manifest.world_size,
         "inputs": [asdict(spec) | {"shape": list(spec.shape)} for spec in manifest.inputs],

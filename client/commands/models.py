@@ -1,4 +1,4 @@
-"""`fsd register`, `fsd models`, `fsd rm`."""
+"""`fsd register`, `fsd models`, `fsd rollback`, `fsd rm`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from client.progress import busy
 
 
 def add_commands(commands: Any) -> None:
-    """Add `register`, `models` and `rm`."""
+    """Add `register`, `models`, `rollback` and `rm`."""
     register = commands.add_parser("register", help="compile a model into shards and upload it")
     register.add_argument("model", help="zoo name, FILE.onnx, or s3://bucket/key.onnx")
     register.add_argument("--name", default="", help="what to call it; default: the card's name or the file's stem")
@@ -22,6 +22,10 @@ def add_commands(commands: Any) -> None:
     models = commands.add_parser("models", help="list the registered models")
     models.add_argument("--json", action="store_true", help="print JSON")
     models.set_defaults(run=_models)
+    rollback = commands.add_parser("rollback", help="point a name at a version that it had before")
+    rollback.add_argument("model")
+    rollback.add_argument("--to", default="", metavar="BUNDLE", help="its id or first digits; default: the newest")
+    rollback.set_defaults(run=_roll_back)
     remove = commands.add_parser("rm", help="forget a registered model")
     remove.add_argument("model")
     remove.set_defaults(run=_remove)
@@ -47,6 +51,11 @@ def _models(options: argparse.Namespace) -> int:
         print(json.dumps(entries, indent=2))
     else:
         print("\n".join(_line(entry) for entry in entries) or "no models registered: `fsd register digits-mlp`")
+    return 0
+
+
+def _roll_back(options: argparse.Namespace) -> int:
+    print(f"rolled back to {_line(Client().roll_back(options.model, options.to))}")
     return 0
 
 

@@ -8,7 +8,15 @@ import pytest
 from bundle.errors import CorruptBundleError, InvalidNameError, MissingKeyError
 from bundle.io import read_manifest, write_bundle
 from bundle.manifest import Manifest
-from bundle.registry import check_name, delete_model, list_records, read_record, register_model
+from bundle.registry import (
+    KEPT_FORMER,
+    check_name,
+    delete_model,
+    list_records,
+    read_record,
+    register_model,
+    roll_back,
+)
 from bundle.store import FolderStore
 from tests.bundle.samples import make_sample
 
@@ -82,3 +90,32 @@ def test_damaged_record_is_refused(store: FolderStore, text: str) -> None:
     store.put("models/a.json", text.encode())
     with pytest.raises(CorruptBundleError, match="model a"):
         read_record(store, "a")
+
+
+def test_name_is_rolled_back_to_what_it_had_before(store: FolderStore) -> None:
+    one, two, three = (_write(store, strategy) for strategy in ("row", "column", "batch"))
+    for manifest in (one, two, three):
+        register_model(store, "m", manifest)
+    assert roll_back(store, "m").bundle_id == two.bundle_id
+    assert read_record(store, "m").former == (three.bundle_id, one.bundle_id)
+    assert roll_back(store, "m", one.bundle_id[:6]).bundle_id == one.bundle_id
+    with pytest.raises(MissingKeyError, match="no former bundle feed"):
+        roll_back(store, "m", "feed")
+
+
+def test_name_keeps_its_newest_former_bundles_and_loses_the_oldest(store: FolderStore) -> None:
+    manifests = [_write(store, f"row-{number}") for number in range(KEPT_FORMER + 3)]
+    register_model(store, "other", manifests[0])
+    for manifest in manifests:
+        register_model(store, "m", manifest)
+    expected = [manifest.bundle_id for manifest in reversed(manifests[2:-1])]
+    assert list(read_record(store, "m").former) == expected
+    assert read_manifest(store, manifests[0].bundle_id) == manifests[0]  # another name has it
+    with pytest.raises(MissingKeyError):
+        read_manifest(store, manifests[1].bundle_id)
+
+
+def test_name_without_a_past_cannot_be_rolled_back(store: FolderStore) -> None:
+    register_model(store, "m", _write(store))
+    with pytest.raises(MissingKeyError, match="no former bundle at all"):
+        roll_back(store, "m")
