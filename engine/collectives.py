@@ -124,7 +124,7 @@ def _reduce_scatter(exchange: Exchange, value: Tensor | None, port: Port, _: Row
 def _rows(exchange: Exchange, value: Tensor | None, port: Port, maps: RowMaps | None) -> Tensor:
     if maps is None:
         raise ProgramError(f"step {exchange.step} rows: the index maps {exchange.maps!r} are not there")
-    return exchange_rows(exchange, _need(exchange, value), port, maps)
+    return exchange_rows(exchange, _need(exchange, value) if exchange.input else value, port, maps)
 
 
 @_collective("scatter")

@@ -59,6 +59,7 @@ class Exchange:
     maps:   prefix of the index tensors in this rank's shard for kind "rows": `<maps>.send_ptr` [P+1],
             `<maps>.send_rows` (local row numbers, by destination), `<maps>.recv_ptr` [P+1], `<maps>.recv_rows`
             (row positions in the output, by source; the rank's own rows included), all int32, P = len(group).
+            A rank that holds no rows has no input, and must get some.
             Placed rows of a LiveTensor arrive as NaN in samples of which the source left out a row with NaN or Inf: the
             layer that reads them would have made them NaN (0 x NaN, 0 x Inf) were its weights dense.
     rows:   number of rows of the output for kind "rows"; 0 for the others.

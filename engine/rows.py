@@ -19,47 +19,58 @@ from engine.row_maps import RowMaps
 from engine.tensor_ops import axis_size, drop_dead, non_finite_samples, normal_axis, union_samples
 
 
-def exchange_rows(exchange: Exchange, value: Tensor, port: Port, maps: RowMaps) -> Tensor:
+def exchange_rows(exchange: Exchange, value: Tensor | None, port: Port, maps: RowMaps) -> Tensor:
     """Rows of all ranks at the positions that the maps name; the others are zero.
 
-    value: a LiveTensor, whose rows are its features, or an array, whose rows lie along exchange.axis.
+    value: a LiveTensor, whose rows are its features, or an array, whose rows lie along exchange.axis; None on a rank
+           that only gets rows.
     reduce: "" places rows; "sum" adds those of equal position in group order.
 
     Raises:
         ProgramError: if the maps do not fit the value, or reduce is neither.
         ExchangeError: if another rank sent what does not fit.
     """
-    axis = 1 if isinstance(value, LiveTensor) else normal_axis(value, exchange.axis)
-    if maps.highest_sent >= axis_size(value, axis):
-        raise ProgramError(
-            f"step {exchange.step}: send_rows reach {maps.highest_sent} of {axis_size(value, axis)} rows"
-        )
+    _check_maps(exchange, value, maps)
+    take = None if value is None else _taker(exchange, value)
+    others = [(i, rank) for i, rank in enumerate(exchange.group) if rank != port.rank]
+    if take is not None:
+        port.send([(rank, take(maps.send[i])) for i, rank in others if maps.send[i].size])
+    received = port.receive_all([rank for i, rank in others if maps.recv[i].size])
+    if take is None:
+        value = next(iter(received.values()))
+        take = _taker(exchange, value)
+    nothing = take(np.zeros(0, np.int32))
+    received[port.rank] = take(maps.send[exchange.group.index(port.rank)])
+    return _placed(exchange, nothing, [received.get(rank, nothing) for rank in exchange.group], maps)
+
+
+def _check_maps(exchange: Exchange, value: Tensor | None, maps: RowMaps) -> None:
+    held = 0 if value is None else axis_size(value, _axis(exchange, value))
+    if maps.highest_sent >= held:
+        raise ProgramError(f"step {exchange.step}: send_rows reach {maps.highest_sent} of {held} rows")
+    if value is None and not any(rows.size for rows in maps.recv):
+        raise ProgramError(f"step {exchange.step} rows: expected rows to hold or to get, got neither")
     if exchange.reduce not in ("", "sum"):
         raise ProgramError(f"step {exchange.step} rows: expected reduce '' or 'sum', got {exchange.reduce!r}")
-    parts = _swap(exchange, value, port, maps, axis)
-    if isinstance(value, LiveTensor):
-        return _place_live(exchange, value, [part for part in parts if isinstance(part, LiveTensor)], maps)
-    return _place_dense(exchange, value, [part for part in parts if isinstance(part, np.ndarray)], maps, axis)
 
 
-def _swap(exchange: Exchange, value: Tensor, port: Port, maps: RowMaps, axis: int) -> list[Tensor]:
-    """What each rank of the group has for me, in group order; where that is nothing, no rows."""
-    me = exchange.group.index(port.rank)
-    take = _taker(exchange, value, axis)
-    outgoing = [(i, rank) for i, rank in enumerate(exchange.group) if i != me and maps.send[i].size]
-    port.send([(rank, take(maps.send[i])) for i, rank in outgoing])
-    sources = [rank for i, rank in enumerate(exchange.group) if i != me and maps.recv[i].size]
-    received = port.receive_all(sources)
-    received[port.rank] = take(maps.send[me])
-    nothing = take(np.zeros(0, np.int32))
-    parts = [received.get(rank, nothing) for rank in exchange.group]
+def _axis(exchange: Exchange, value: Tensor) -> int:
+    return 1 if isinstance(value, LiveTensor) else normal_axis(value, exchange.axis)
+
+
+def _placed(exchange: Exchange, nothing: Tensor, parts: list[Tensor], maps: RowMaps) -> Tensor:
+    """The output; `nothing` is of its kind, but without rows."""
+    axis = _axis(exchange, nothing)
     for rank, part, rows in zip(exchange.group, parts, maps.recv, strict=True):
-        _check(part, value, rows.size, axis, rank)
-    return parts
+        _check(part, nothing, rows.size, axis, rank)
+    if isinstance(nothing, LiveTensor):
+        return _place_live(exchange, nothing, [part for part in parts if isinstance(part, LiveTensor)], maps)
+    return _place_dense(exchange, nothing, [part for part in parts if isinstance(part, np.ndarray)], maps, axis)
 
 
-def _taker(exchange: Exchange, value: Tensor, axis: int) -> Callable[[NDArray[np.int32]], Tensor]:
+def _taker(exchange: Exchange, value: Tensor) -> Callable[[NDArray[np.int32]], Tensor]:
     if not isinstance(value, LiveTensor):
+        axis = _axis(exchange, value)
         return lambda rows: np.take(value, rows, axis=axis)
     bad = non_finite_samples(value.values) if not exchange.reduce else np.zeros(0, np.int64)
     return lambda rows: _take_live(value, rows, bad)

@@ -25,6 +25,7 @@ from partition.search import Plan, cheapest_plan
 from partition.sparse.fuse import Sparsity, fuse_sparse
 from partition.sparse.layers import SparseLayer
 from partition.sparse.parts import plan_chain
+from partition.sparse.report import sparse_info
 from partition.strategy import resolve_auto
 
 _SPLIT_MODES = frozenset({"batch", "column", "partial", "row", "split"})
@@ -160,7 +161,8 @@ def emit_bundle(prepared: Prepared, plan: Plan, target: Target, folder: Path) ->
             outputs.append(emit_rank(graph, levels, chains, rank, workers, file))
         assets.update(outputs[-1].blobs)
         _keep_shard(assets, outputs[-1].shard, path)
-    return CompiledModel(_manifest(prepared, target, outputs, _info(graph, plan.choices)), assets)
+    info = {**_info(graph, plan.choices), **sparse_info(chains.values())}
+    return CompiledModel(_manifest(prepared, target, outputs, info), assets)
 
 
 def _keep_shard(assets: dict[str, bytes | Path], shard: ShardIndex, path: Path) -> None:

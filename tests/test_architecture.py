@@ -44,6 +44,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
 LIBRARIES: Mapping[str, frozenset[str]] = {
     "boto3": frozenset({"client.target", "runs.aws"}),
     "botocore": frozenset({"channels.object", "channels.retry", "client", "runs"}),
+    "mtkahypar": frozenset({"partition.sparse.mtkahypar"}),
     "onnx": frozenset({"client.verify", "partition", "zoo"}),
     "onnx_ir": frozenset({"partition"}),
     "onnxruntime": frozenset({"bench", "client.verify", "engine", "partition.folding", "zoo.testing"}),

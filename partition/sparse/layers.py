@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from partition.sparse.assignment import Rows
-from partition.sparse.weights import SparseWeight
+from partition.sparse.weights import Rows, SparseWeight
 
 Array = NDArray[Any]
 

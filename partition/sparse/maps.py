@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from partition.sparse.assignment import Rows
+from partition.sparse.weights import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,20 +31,34 @@ def row_maps(held: tuple[Rows, ...], wanted: tuple[Rows, ...], rank: int) -> Row
 
     held, wanted: by rank, numbers of the rows that it holds and wants, ascending.
     """
-    sends = [_positions(held[rank], rows) for rows in wanted]
-    receives = [_positions(wanted[rank], rows) for rows in held]
+    size = 1 + max((int(rows[-1]) for rows in (*held, *wanted) if rows.size), default=-1)
+    sends = [_positions(held[rank], rows, size) for rows in wanted]
+    receives = [_positions(wanted[rank], rows, size) for rows in held]
     return RowMaps(*_packed(sends), *_packed(receives), rows=wanted[rank].size)
+
+
+def rows_between(held: tuple[Rows, ...], wanted: tuple[Rows, ...]) -> NDArray[np.int64]:
+    """[P, P]: how many rows rank i holds that rank j wants; on the diagonal those that stay."""
+    size = 1 + max((int(rows[-1]) for rows in (*held, *wanted) if rows.size), default=-1)
+    wants = np.array([_mask(rows, size) for rows in wanted])
+    return np.array([np.count_nonzero(wants[:, rows], axis=1) for rows in held], np.int64)
 
 
 def rows_sent(held: tuple[Rows, ...], wanted: tuple[Rows, ...]) -> int:
     """Rows that travel between different ranks."""
-    pairs = ((h, w) for i, h in enumerate(held) for j, w in enumerate(wanted) if i != j)
-    return sum(_positions(h, w).size for h, w in pairs)
+    between = rows_between(held, wanted)
+    return int(between.sum() - between.trace())
 
 
-def _positions(mine: Rows, others: Rows) -> Rows:
+def _positions(mine: Rows, others: Rows, size: int) -> Rows:
     """Where in `mine` the numbers that are also in `others` are."""
-    return np.flatnonzero(np.isin(mine, others, assume_unique=True)).astype(np.int32)
+    return np.flatnonzero(_mask(others, size)[mine]).astype(np.int32)
+
+
+def _mask(rows: Rows, size: int) -> NDArray[np.bool_]:
+    mask = np.zeros(size, np.bool_)
+    mask[rows] = True
+    return mask
 
 
 def _packed(parts: list[Rows]) -> tuple[Rows, Rows]:

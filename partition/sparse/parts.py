@@ -1,6 +1,7 @@
 """The instructions of a chain of sparse layers: the same list on every rank, with gaps where a rank has nothing to do.
 
-row:    a rank computes the output neurons that it owns; before each layer it gets the rows it reads.
+row:    a rank computes the output neurons that it owns; before each layer it gets the rows it reads. Where every rank
+        reads what it owns there is no exchange.
 column: a rank multiplies by the input neurons that it owns; the partial rows go to their owners, are summed there, and
         get bias and bounds once.
 batch:  a rank computes all layers on its samples.
@@ -19,11 +20,13 @@ from numpy.typing import NDArray
 
 from engine.program import Exchange, Instruction, Run
 from partition.choices import Choice
-from partition.placement import REPLICATE, ROOT, Placement, Shard
+from partition.placement import ROOT, Placement, Shard
 from partition.schedule import Chain, local_name
-from partition.sparse.assignment import Assign, Owned, Rows, contiguous
+from partition.sparse.assignment import Assign, Owned, contiguous, contiguous_layers
 from partition.sparse.layers import LocalWeight, SparseLayer, inputs_read, outputs_fed, part_of
-from partition.sparse.maps import RowMaps, row_maps, rows_sent
+from partition.sparse.maps import RowMaps, row_maps, rows_between
+from partition.sparse.ownership import partitioned_layers
+from partition.sparse.weights import Rows
 from partition.weights import Stored
 
 Layers = tuple[SparseLayer, ...]
@@ -51,13 +54,19 @@ class ChainPlan:
     source: str
     target: str
     workers: int
-    assign: Assign = field(default=contiguous)
+    assign: Assign = field(default=contiguous_layers)
 
     @cached_property
     def owned(self) -> tuple[Owned, ...]:
-        """Owners of the neurons before layer i; the last entry are those behind the last layer."""
-        sizes = [self.layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in self.layers)]
-        return tuple(self.assign(size, self.workers) for size in sizes)
+        """Owners of the neurons before layer i; the last entry are those behind the last layer.
+
+        At an end that other ops share with the chain every axis is divided contiguously.
+        """
+        weights = [layer.weight for layer in self.layers]
+        owned = self.assign(weights, self.workers)
+        if self.choice.outputs[0] != ROOT:
+            owned = (*owned[:-1], contiguous(weights[-1].shape[1], self.workers))
+        return (contiguous(weights[0].shape[0], self.workers), *owned[1:]) if self.choice.inputs[0] != ROOT else owned
 
     @cached_property
     def wanted(self) -> tuple[Owned, ...]:
@@ -76,18 +85,36 @@ class ChainPlan:
         steps = list(_MODES[self.choice.mode](_Rank(self, rank)))
         return ChainPart(tuple(step[0] for step in steps), tuple(step[1] for step in steps))
 
-    def rows_moved(self) -> int:
-        """Rows that travel between layers."""
+    @cached_property
+    def traffic(self) -> tuple[NDArray[np.int64], ...]:
+        """[P, P] rows from rank to rank at each boundary between two layers."""
         if self.choice.mode == "row":
-            return sum(rows_sent(*pair) for pair in zip(self.owned[1:-1], self.wanted[1:], strict=True))
+            return tuple(rows_between(*pair) for pair in zip(self.owned[1:-1], self.wanted[1:], strict=True))
         if self.choice.mode == "column":
-            return sum(rows_sent(*pair) for pair in zip(self.fed, self.owned[1:], strict=True))
-        return 0
+            return tuple(rows_between(*pair) for pair in zip(self.fed, self.owned[1:], strict=True))
+        return ()
+
+    @cached_property
+    def entry_traffic(self) -> NDArray[np.int64]:
+        """row: [P, P] rows from rank to rank before the first layer."""
+        return rows_between(self.at_entry, self.wanted[0])
+
+    @cached_property
+    def at_entry(self) -> Owned:
+        """row: what each rank has of the chain's input."""
+        return self.owned[0] if self.choice.inputs[0] == Shard(1) else self.all_at_root(0)
+
+    def all_at_root(self, number: int) -> Owned:
+        """Rank 0 has all neurons before layer `number`, the others none."""
+        size = sum(rows.size for rows in self.owned[number])
+        none = np.zeros(0, np.int32)
+        return (np.arange(size, dtype=np.int32), *(none for _ in range(1, self.workers)))
 
 
 def plan_chain(chain: Chain, layers: Layers, workers: int) -> ChainPlan:
     """The plan of a scheduled chain."""
-    return ChainPlan(layers, chain.choice, chain.op.inputs[0], chain.op.outputs[0], workers)
+    assign = partitioned_layers if chain.choice.mode == "row" else contiguous_layers
+    return ChainPlan(layers, chain.choice, chain.op.inputs[0], chain.op.outputs[0], workers, assign)
 
 
 class _Rank:
@@ -184,34 +211,58 @@ def _row(rank: _Rank) -> Iterator[Step]:
     plan = rank.plan
     yield from _row_entry(rank)
     for i, layer in enumerate(plan.layers):
-        inputs = _row_inputs(rank, i)
-        yield rank.multiply(
-            i, rank.live(f"in{i}"), rank.live(f"own{i + 1}"), plan.owned[i + 1][rank.rank], inputs, "sparse_layer"
-        )
-        if i + 1 < len(plan.layers):
-            yield rank.rows(
-                rank.live(f"own{i + 1}"), rank.live(f"in{i + 1}"), plan.owned[i + 1], plan.wanted[i + 1], layer.name
-            )
-    yield from _exit(rank, rank.live(f"own{len(plan.layers)}"))
+        if i and _travels(plan.traffic[i - 1]):
+            yield rank.rows(rank.live(f"own{i}"), rank.live(f"in{i}"), plan.owned[i], plan.wanted[i], layer.name)
+        source, inputs = _row_inputs(rank, i)
+        outputs = plan.owned[i + 1][rank.rank]
+        yield rank.multiply(i, source, rank.live(f"own{i + 1}"), outputs, inputs, "sparse_layer")
+    yield from _row_exit(rank)
+
+
+def _travels(traffic: NDArray[np.int64]) -> bool:
+    """Whether any row goes from one rank to another; if not, there is no exchange."""
+    return bool(traffic.sum() > traffic.trace())
 
 
 def _row_entry(rank: _Rank) -> Iterator[Step]:
-    """From rank 0 to everybody, or from each owner to who reads its rows."""
-    source = rank.plan.choice.inputs[0]
-    if source == Shard(1):
+    """From rank 0 or each owner to who reads its rows; whole where somebody reads none, and so would get nothing."""
+    plan, source = rank.plan, rank.plan.choice.inputs[0]
+    if _entry_by_rows(plan):
         yield rank.enter(rank.live("own0"))
-        owned, wanted = rank.plan.owned[0], rank.plan.wanted[0]
-        yield rank.rows(rank.live("own0"), rank.live("in0"), owned, wanted, rank.plan.source)
+        held = rank.live("own0") if rank.where(source) else ""
+        yield rank.rows(held, rank.live("in0"), plan.at_entry, plan.wanted[0], plan.source)
         return
-    yield rank.enter(rank.live("in0"))
+    yield rank.enter(rank.live("own0"))
     if source == ROOT:
-        yield rank.move("broadcast", rank.live("in0"), rank.live("in0"))
+        yield rank.move("broadcast", rank.live("own0"), rank.live("own0"))
 
 
-def _row_inputs(rank: _Rank, number: int) -> Rows:
-    """The input neurons that a rank has before a layer: those it asked for, or all of them at the start."""
-    whole = number == 0 and rank.plan.choice.inputs[0] in (ROOT, REPLICATE)
-    return rank.everything[0] if whole else rank.plan.wanted[number][rank.rank]
+def _entry_by_rows(plan: ChainPlan) -> bool:
+    source = plan.choice.inputs[0]
+    if source == ROOT:
+        return plan.workers > 1 and all(rows.size for rows in plan.wanted[0])
+    return source == Shard(1) and _travels(plan.entry_traffic)
+
+
+def _row_inputs(rank: _Rank, number: int) -> tuple[str, Rows]:
+    """What a rank computes a layer from: the rows it got, or those it has."""
+    plan = rank.plan
+    if _travels(plan.traffic[number - 1]) if number else _entry_by_rows(plan):
+        return rank.live(f"in{number}"), plan.wanted[number][rank.rank]
+    whole = number == 0 and plan.choice.inputs[0] != Shard(1)
+    return rank.live(f"own{number}"), rank.everything[0] if whole else plan.owned[number][rank.rank]
+
+
+def _row_exit(rank: _Rank) -> Iterator[Step]:
+    """Each owner's rows to their places on rank 0, while still live."""
+    plan = rank.plan
+    last = rank.live(f"own{len(plan.layers)}")
+    if plan.choice.outputs[0] == ROOT:
+        held, out = plan.owned[-1], rank.live("out")
+        yield rank.rows(last, out, held, plan.all_at_root(len(plan.layers)), plan.target)
+        yield rank.leave(out)
+    else:
+        yield rank.leave(last)
 
 
 def _column(rank: _Rank) -> Iterator[Step]:
@@ -227,10 +278,10 @@ def _column(rank: _Rank) -> Iterator[Step]:
         yield rank.multiply(i, mine, part, outputs, inputs, "sparse_matmul")
         yield rank.rows(part, summed, plan.fed[i], plan.owned[i + 1], layer.name, reduce="sum")
         yield rank.tail(i, summed, rank.live(f"own{i + 1}"))
-    yield from _exit(rank, rank.live(f"own{len(plan.layers)}"))
+    yield from _column_exit(rank, rank.live(f"own{len(plan.layers)}"))
 
 
-def _exit(rank: _Rank, value: str) -> Iterator[Step]:
+def _column_exit(rank: _Rank, value: str) -> Iterator[Step]:
     """To rank 0 while still live: dead samples do not travel."""
     if rank.plan.choice.outputs[0] == ROOT:
         yield rank.move("gather", value, rank.live("out"), axis=1)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from partition.errors import InvalidModelError
 
 Array = NDArray[Any]
+Rows = NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)

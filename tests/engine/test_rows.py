@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -142,3 +143,29 @@ def test_missing_maps_and_rows_beyond_the_input_are_refused() -> None:
     maps = {**_pack("send", [[4]]), **_pack("recv", [[0]])}
     with pytest.raises(ProgramError, match="send_rows reach 4 of 1 rows"):
         exchange_all([_placing(1, 1)], [live(np.ones((2, 1)))], [maps])
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_rank_without_rows_gets_those_it_reads(sparse: bool) -> None:
+    whole = random_sparse_activation(np.random.default_rng(0), 7, 6)
+    read = [[], [4, 1], [0, 1, 2]]
+    inputs: list[Tensor | None] = [live(whole) if sparse else whole, None, None]
+    exchanges = [
+        replace(_placing(len(rows), 3, axis=1), input="x" if rank == 0 else "") for rank, rows in enumerate(read)
+    ]
+    outputs = exchange_all(exchanges, inputs, _maps([list(range(6)), [], []], read))
+    for output, rows in zip(outputs, read, strict=True):
+        np.testing.assert_array_equal(dense_of(output), whole[:, rows])
+
+
+def test_rank_that_neither_holds_nor_gets_rows_is_a_program_error() -> None:
+    maps = _maps([[0], []], [[0], []])
+    whole = np.ones((2, 1), np.float32)
+    with pytest.raises(ProgramError, match="neither"):
+        exchange_all([_placing(1, 2), replace(_placing(0, 2), input="")], [whole, None], maps)
+
+
+def test_input_that_is_due_and_not_there_is_a_program_error() -> None:
+    maps = _maps([[0], [1]], [[0], [0]])
+    with pytest.raises(ProgramError, match="'x' is not there"):
+        exchange_all([_placing(1, 2)] * 2, [np.ones((2, 1), np.float32), None], maps)

@@ -127,13 +127,20 @@ def test_rows_travel_only_where_they_are_read(tmp_path: Path) -> None:
     nodes = [helper.make_node("MatMul", [f"h{i}", f"w{i}"], [f"h{i + 1}"]) for i in range(3)]
     proto = models.model(nodes, {"h0": ["n", 40]}, ["h3"], sparse_initializer=sparse)
     compiled = compile_model(proto, "row", 2, tmp_path)
-    inputs = {"h0": models.floats(6, 40)}
-    assert verify(proto, inputs, 2, "row").exchanges == {"broadcast": 1, "gather": 1, "rows": 2}
+    report = verify(proto, {"h0": models.floats(6, 40)}, 2, "row")
+    assert report.ok, report.problems
+    assert report.exchanges == {"rows": 2}  # the input to who reads it and the output back: none between the layers
+    assert {name: compiled.manifest.info[f"sparse_{name}"] for name in ("boundaries", "exchanges", "rows_sent")} == {
+        "boundaries": 2,
+        "exchanges": 0,
+        "rows_sent": 0,
+    }
     data = compiled.assets[compiled.manifest.ranks[0].program]
     assert isinstance(data, bytes)
-    exchanges = [i for i in program_from_json(data).instructions if isinstance(i, Exchange) and i.kind == "rows"]
+    exchanges = [i for i in program_from_json(data).instructions if isinstance(i, Exchange)]
     shapes = {entry.name: entry.shape for entry in compiled.manifest.ranks[0].tensors}
-    assert [shapes[f"{exchange.maps}.send_rows"] for exchange in exchanges] == [(20,), (20,)]  # its own rows, no more
+    assert [shapes[f"{exchange.maps}.send_rows"] for exchange in exchanges] == [(40,), (20,)]
+    assert [exchange.rows for exchange in exchanges] == [20, 40]
 
 
 def test_bias_of_one_value_is_a_number_not_a_tensor(tmp_path: Path) -> None:

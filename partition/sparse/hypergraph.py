@@ -1,0 +1,93 @@
+"""The hypergraph of a layer: a vertex per output neuron, a net per input neuron that joins those that read it.
+
+A net that lies within one rank costs nothing; each further rank that it reaches is a row sent. Neurons that read the
+same inputs are taken together up to a small size, and so are inputs with the same readers: the graph shrinks, and
+layers of the same structure become equal, whatever the numbers of their inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partition.sparse.weights import Rows, SparseWeight
+
+BALANCE = 0.05  # the heaviest part may be this much above the mean
+
+
+@dataclass(frozen=True, eq=False)
+class LayerGraph:
+    """Units of output neurons, and nets of units.
+
+    unit_of:  [n] the unit of each output neuron.
+    work:     [units] multiplications.
+    nets:     units of each net of at least two, ascending; in an order that depends on nothing but the structure.
+    net_rows: [nets] input neurons that a net stands for.
+    """
+
+    unit_of: Rows
+    work: NDArray[np.int64]
+    nets: tuple[Rows, ...]
+    net_rows: NDArray[np.int64]
+
+    @property
+    def units(self) -> int:
+        """Number of vertices."""
+        return int(self.work.size)
+
+    @property
+    def key(self) -> bytes:
+        """Equal for layers of equal structure."""
+        sizes = np.array([net.size for net in self.nets], np.int64)
+        parts: tuple[NDArray[Any], ...] = (self.unit_of, self.work, sizes, self.net_rows, *self.nets)
+        return b"".join(part.tobytes() for part in parts)
+
+
+def layer_graph(weight: SparseWeight, parts: int) -> LayerGraph:
+    """The hypergraph of a layer that is to be divided into `parts`."""
+    work = np.maximum(1, np.diff(weight.indptr))
+    unit_of = _units(weight, work, int(BALANCE * work.sum() / parts))
+    nets = _nets(weight, unit_of)
+    ordered = sorted(net for net in nets if len(net) > unit_of.itemsize)
+    return LayerGraph(
+        unit_of,
+        np.bincount(unit_of, work).astype(np.int64),
+        tuple(np.frombuffer(net, np.int32) for net in ordered),
+        np.array([nets[net] for net in ordered], np.int64),
+    )
+
+
+def _units(weight: SparseWeight, work: NDArray[np.int64], limit: int) -> Rows:
+    """Number neurons with equal inputs alike, up to `limit` multiplications."""
+    open_units: dict[bytes, tuple[int, int]] = {}
+    unit_of, count = np.empty(work.size, np.int32), 0
+    for neuron, inputs in enumerate(_slices(weight.indices, weight.indptr)):
+        unit, size = open_units.get(inputs, (-1, 0))
+        size += int(work[neuron])
+        if unit < 0 or size > limit:
+            unit, size, count = count, int(work[neuron]), count + 1
+        open_units[inputs] = (unit, size)
+        unit_of[neuron] = unit
+    return unit_of
+
+
+def _nets(weight: SparseWeight, unit_of: Rows) -> dict[bytes, int]:
+    """The units (int32 as bytes) that read an input, and how many inputs are read by just those."""
+    units = int(unit_of.max(initial=-1)) + 1
+    readers = np.repeat(unit_of.astype(np.int64), np.diff(weight.indptr))
+    pins = np.unique(weight.indices * np.int64(max(1, units)) + readers)
+    bounds = np.searchsorted(pins, np.arange(weight.shape[0] + 1, dtype=np.int64) * max(1, units))
+    found: dict[bytes, int] = {}
+    for net in _slices((pins % max(1, units)).astype(np.int32), bounds):
+        found[net] = found.get(net, 0) + 1
+    return found
+
+
+def _slices(values: Rows, bounds: NDArray[np.int64]) -> Iterator[bytes]:
+    for low, high in pairwise(bounds.tolist()):
+        yield values[low:high].tobytes()
