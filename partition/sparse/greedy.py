@@ -28,7 +28,7 @@ def components(graph: LayerGraph) -> Rows:
 
 
 def whole_components(graph: LayerGraph, parts: int) -> Rows | None:
-    """The part of each unit so that no net is cut; None where that cannot be balanced. Heaviest to the lightest first."""
+    """The part of each unit so that no net is cut; None where that cannot be balanced. Heaviest first."""
     component = components(graph)
     sizes = np.bincount(component, graph.work)
     if sizes.size < parts:
