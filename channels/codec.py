@@ -1,8 +1,9 @@
 """Tensors and JSON to payloads and back: lossless, bounded, and by view where nothing needs to be copied.
 
 A payload is a head (what it is, its shape, its size), padding to 16 bytes, and a body: the elements, little-endian in
-C order, then for a LiveTensor the samples; zstd-compressed where that pays. Decoding trusts nothing: what is declared
-is held against the limit before memory is taken, and against what really is there.
+C order, masked where one value is very frequent, then for a LiveTensor the samples; zstd-compressed where that pays.
+Decoding trusts nothing: what is declared is held against the limit before memory is taken, and against what really is
+there.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 from channels.compression import RAW, Compressor
 from channels.dtypes import STRING, from_wire_code, wire_code
 from channels.errors import CodecError
+from channels.masking import unmask
+from channels.packing import MASKED, PLAIN, Packed, Packer
 from channels.samples import decode_samples, encode_samples, samples_size
 from channels.strings import OBJECT_BYTES, decode_strings, encode_strings
 from channels.tensors import LiveTensor, Tensor
@@ -31,15 +34,15 @@ MAX_JSON_BYTES = 8 << 20
 MAX_DIMENSIONS = 64  # numpy's
 ALIGNMENT = 16  # with the frame's header of 64 bytes, elements start aligned
 
-# kind, element type, compression, sample code, dimensions, body bytes before compression, samples live or not
-_FIXED = struct.Struct("<BBBBB3xQQ")
+# kind, element type, compression, sample code, dimensions, packing, body bytes before compression, samples live or not
+_FIXED = struct.Struct("<BBBBBB2xQQ")
 
 
 @dataclass(frozen=True)
 class _Head:
     """What a payload declares.
 
-    size:  bytes of the body before compression.
+    size:  bytes of the body before compression, after packing.
     total: samples of a LiveTensor, live or not; 0 for the others.
     """
 
@@ -50,6 +53,7 @@ class _Head:
     compression: int = 0
     samples: int = 0
     total: int = 0
+    packing: int = PLAIN
 
 
 class Codec:
@@ -61,6 +65,7 @@ class Codec:
     def __init__(self, limit_bytes: int, level: int = 1) -> None:
         self._limit = limit_bytes
         self._compressor = Compressor(level)
+        self._packer = Packer(self._compressor)
 
     def encode(self, tensor: Tensor) -> bytes:
         """Return the payload of an array of any shape, or of a LiveTensor.
@@ -82,7 +87,8 @@ class Codec:
             raise CodecError(f"control message: expected a JSON value: {error}") from error
         if len(body) > MAX_JSON_BYTES:
             raise CodecError(f"control message: expected at most {MAX_JSON_BYTES} bytes of JSON, got {len(body)}")
-        return self._seal(JSON, (), [memoryview(body)])
+        # As it is: a report states what sending it costs, so its size must follow its length.
+        return self._seal(_Head(JSON, (), len(body)), Packed(PLAIN, RAW, len(body), [memoryview(body)]))
 
     def decode(self, payload: bytes | memoryview) -> Tensor:
         """Return the tensor of a payload; its elements may be a read-only view of `payload`.
@@ -113,8 +119,10 @@ class Codec:
 
     def _encode_array(self, array: NDArray[np.generic]) -> bytes:
         dtype = wire_code(array)
-        body = memoryview(encode_strings(array)) if dtype == STRING else _element_bytes(array)
-        return self._seal(ARRAY, array.shape, [body], dtype=dtype)
+        text = dtype == STRING
+        body = memoryview(encode_strings(array)) if text else _element_bytes(array)
+        packed = self._packer.pack(body, 0 if text else array.itemsize, [])
+        return self._seal(_Head(ARRAY, array.shape, packed.size, dtype), packed)
 
     def _encode_live(self, live: LiveTensor) -> bytes:
         if live.values.ndim != 2 or live.values.shape[1:] != live.samples.shape or live.values.dtype.kind in "OU":
@@ -123,27 +131,14 @@ class Codec:
                 f"got {live.values.dtype} {live.values.shape} and {live.samples.shape}"
             )
         code, samples = encode_samples(live.samples, live.total)
-        parts = [_element_bytes(live.values), memoryview(samples)]
-        return self._seal(LIVE, live.values.shape, parts, wire_code(live.values), code, live.total)
+        packed = self._packer.pack(_element_bytes(live.values), live.values.itemsize, [memoryview(samples)])
+        head = _Head(LIVE, live.values.shape, packed.size, wire_code(live.values), 0, code, live.total)
+        return self._seal(head, packed)
 
-    def _seal(
-        self,
-        kind: int,
-        shape: tuple[int, ...],
-        parts: list[memoryview],
-        dtype: int = 0,
-        samples: int = 0,
-        total: int = 0,
-    ) -> bytes:
-        size = sum(len(p) for p in parts)
-        compression, stored = self._shrink(kind, [p for p in parts if len(p)])
-        head = _Head(kind, shape, size, dtype, compression, samples, total)
+    def _seal(self, head: _Head, packed: Packed) -> bytes:
+        head = replace(head, compression=packed.compression, packing=packed.packing)
         _check_bounds(head, self._limit)
-        return b"".join((_pack_head(head), *stored))
-
-    def _shrink(self, kind: int, parts: list[memoryview]) -> tuple[int, list[memoryview]]:
-        """JSON stays as it is: a report states what sending it costs, so its size must follow its length."""
-        return (RAW, parts) if kind == JSON else self._compressor.shrink(parts)
+        return b"".join((_pack_head(head), *packed.parts))
 
     def _open(self, payload: memoryview) -> tuple[_Head, memoryview]:
         head, start = _read_head(payload)
@@ -158,7 +153,8 @@ def _element_bytes(array: NDArray[np.generic]) -> memoryview:
 
 
 def _pack_head(head: _Head) -> bytes:
-    fixed = _FIXED.pack(head.kind, head.dtype, head.compression, head.samples, len(head.shape), head.size, head.total)
+    codes = (head.kind, head.dtype, head.compression, head.samples, len(head.shape), head.packing)
+    fixed = _FIXED.pack(*codes, head.size, head.total)
     data = fixed + struct.pack(f"<{len(head.shape)}Q", *head.shape)
     return data.ljust(_head_size(len(head.shape)), b"\0")
 
@@ -170,17 +166,19 @@ def _head_size(dimensions: int) -> int:
 def _read_head(payload: memoryview) -> tuple[_Head, int]:
     if len(payload) < _FIXED.size:
         raise CodecError(f"payload: expected at least {_FIXED.size} bytes, got {len(payload)}")
-    kind, dtype, compression, samples, dimensions, size, total = _FIXED.unpack_from(payload)
+    kind, dtype, compression, samples, dimensions, packing, size, total = _FIXED.unpack_from(payload)
     start = _head_size(dimensions)
     if dimensions > MAX_DIMENSIONS or len(payload) < start:
         raise CodecError(f"payload: {dimensions} dimensions in {len(payload)} bytes")
     shape = struct.unpack_from(f"<{dimensions}Q", payload, _FIXED.size)
-    return _Head(kind, shape, size, dtype, compression, samples, total), start
+    return _Head(kind, shape, size, dtype, compression, samples, total, packing), start
 
 
 def _check_bounds(head: _Head, limit: int) -> None:
     """Refuse what would take more memory than the limit, before it is taken."""
     needed = max(head.size, math.prod(max(1, d) for d in head.shape))  # numpy bounds the shape of empty arrays too
+    if head.packing == MASKED:
+        needed = max(needed, from_wire_code(head.dtype).itemsize * math.prod(head.shape))
     if head.kind == JSON:
         limit = min(limit, MAX_JSON_BYTES)
     elif head.kind == LIVE:
@@ -210,6 +208,11 @@ def _decode_live(head: _Head, body: memoryview) -> LiveTensor:
 
 def _elements(head: _Head, body: memoryview) -> NDArray[np.generic]:
     dtype = from_wire_code(head.dtype)
-    if math.prod(head.shape) * dtype.itemsize != len(body):
+    count = math.prod(head.shape)
+    if head.packing == MASKED:
+        body = unmask(body, count, dtype.itemsize)
+    elif head.packing != PLAIN:
+        raise CodecError(f"payload: unknown packing {head.packing}, expected {PLAIN} or {MASKED}")
+    if count * dtype.itemsize != len(body):
         raise CodecError(f"payload: expected {dtype} {head.shape}, got {len(body)} bytes")
     return np.frombuffer(body, dtype=dtype).reshape(head.shape)

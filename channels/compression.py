@@ -27,7 +27,7 @@ class Compressor:
     def shrink(self, parts: list[memoryview]) -> tuple[int, list[memoryview]]:
         """Return (code, parts): one zstd frame if it pays, else RAW and the same parts."""
         size = sum(len(p) for p in parts)
-        if size < MIN_BYTES or (size > PROBE_ABOVE_BYTES and not self._promising(parts[0])):
+        if size < MIN_BYTES or (size > PROBE_ABOVE_BYTES and not self._promising(max(parts, key=len))):
             return RAW, parts
         packed = self._compress(b"".join(parts) if len(parts) > 1 else parts[0])
         if len(packed) > WORTH * size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
+import warnings
 
 import ml_dtypes
 import numpy as np
@@ -137,6 +138,47 @@ def test_repetitive_tensors_are_compressed_and_noise_is_not() -> None:
     assert len(CODEC.encode(noise)) < noise.nbytes + 64
 
 
+def saturated_tensor(dtype: DTypeLike, frequent: float, size: int, share: float = 0.6) -> NDArray[np.generic]:
+    """Noise in which one value is frequent; no other one is twice there."""
+    rng = np.random.default_rng(size)
+    noise = rng.random(size) * 31 + 0.5
+    return np.where(rng.random(size) < share, frequent, noise).astype(dtype)
+
+
+@pytest.mark.parametrize("size", [200, 3000, 100_003])
+@pytest.mark.parametrize("frequent", [0.0, -0.0, 32.0, np.inf, np.nan, 7.0])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i4", "u8", "c8", ml_dtypes.bfloat16])
+def test_tensors_with_a_frequent_value_survive(dtype: DTypeLike, frequent: float, size: int) -> None:
+    with np.errstate(invalid="ignore"), warnings.catch_warnings(action="ignore"):
+        array = saturated_tensor(dtype, frequent, size)
+    assert_same(decoded_array(CODEC.encode(array)), array)
+
+
+@pytest.mark.parametrize("size", [3000, 100_003])
+@pytest.mark.parametrize("frequent", [0.0, 32.0])
+def test_a_frequent_value_takes_a_bit(frequent: float, size: int) -> None:
+    array = saturated_tensor("f4", frequent, size)
+    others = np.count_nonzero(array != frequent)
+    assert len(CODEC.encode(array)) <= 64 + size / 8 + 4 * others
+
+
+def test_saturated_live_tensor_survives_with_its_samples() -> None:
+    samples = np.flatnonzero(np.random.default_rng(0).random(9000) < 0.1).astype(np.int32)
+    values = saturated_tensor("f4", 32, 16 * samples.size).reshape(16, -1)
+    payload = CODEC.encode(LiveTensor(values, samples, 9000))
+    got = CODEC.decode(payload)
+    assert isinstance(got, LiveTensor)
+    assert_same(got.values, values)
+    assert_same(got.samples, samples)
+    assert len(payload) < values.nbytes * 0.45 + 2000
+
+
+def test_a_masked_value_at_the_limit_is_sent_and_above_it_is_not() -> None:
+    CODEC.decode(CODEC.encode(saturated_tensor("f4", 0, LIMIT // 4)))
+    with pytest.raises(CodecError, match=f"at most {LIMIT} bytes"):
+        CODEC.encode(saturated_tensor("f4", 0, LIMIT // 4 + 1))
+
+
 def test_an_uncompressed_tensor_is_a_view_of_its_payload() -> None:
     payload = CODEC.encode(np.random.default_rng(0).integers(0, 256, 5000, dtype=np.uint8))
     got = decoded_array(payload)
@@ -184,10 +226,18 @@ def test_json_nested_beyond_the_stack_is_refused() -> None:
 
 
 def payload_of(
-    kind: int, dtype: int, compression: int, samples: int, shape: tuple[int, ...], size: int, total: int, body: bytes
+    kind: int,
+    dtype: int,
+    compression: int,
+    samples: int,
+    shape: tuple[int, ...],
+    size: int,
+    total: int,
+    body: bytes,
+    packing: int = 0,
 ) -> bytes:
     """Write a payload by hand, as an attacker would."""
-    head = struct.pack("<BBBBB3xQQ", kind, dtype, compression, samples, len(shape), size, total)
+    head = struct.pack("<BBBBBB2xQQ", kind, dtype, compression, samples, len(shape), packing, size, total)
     head += struct.pack(f"<{len(shape)}Q", *shape)
     return head.ljust(-(-len(head) // 16) * 16, b"\0") + body
 
@@ -224,6 +274,13 @@ def zstd_bomb(size: int) -> bytes:
         (payload_of(2, 1, 0, 9, (0, 2), 2, 3, b"\x01\x01"), "unknown sample code 9"),
         (payload_of(2, 1, 0, 2, (2,), 2, 3, b"\x01\x01"), "of 2 dimensions"),
         (payload_of(2, 1, 0, 4, (0, 2), 2, 3, b"\x01\x01"), "too few"),
+        (payload_of(1, 1, 0, 0, (1,), 4, 0, b"1234", packing=2), "unknown packing 2"),
+        (payload_of(1, 1, 0, 0, (9,), 5, 0, b"1234\0", packing=1), "expected a mask of 9 elements"),
+        (payload_of(1, 1, 0, 0, (1,), 5, 0, b"1234\x80", packing=1), "wants 1 elements, got 0 bytes"),
+        (payload_of(1, 1, 0, 0, (1,), 9, 0, b"1234\x001234", packing=1), "wants 0 elements, got 4 bytes"),
+        (payload_of(1, 2, 0, 0, (1,), 2, 0, b"1\0", packing=1), "of 2, 4 or 8 bytes"),
+        (payload_of(1, 8, 0, 0, (1,), 2, 0, b"1\0", packing=1), "unknown element type 8"),
+        (payload_of(1, 1, 0, 0, (1 << 19,), 8, 0, bytes(8), packing=1), f"at most {LIMIT} bytes, got one of {1 << 21}"),
     ],
 )
 def test_payloads_that_contradict_themselves_are_refused(payload: bytes, message: str) -> None:
@@ -243,6 +300,10 @@ SEEDS = [
     CODEC.encode(np.array(["abc", "é"], dtype=object)),
     CODEC.encode(live_tensor([1, 5, 9], 100)),
     CODEC.encode(live_tensor(list(range(0, 400, 2)), 400)),
+    CODEC.encode(saturated_tensor(np.float32, 32, 300)),
+    CODEC.encode(
+        LiveTensor(saturated_tensor(np.float32, 32, 400).reshape(2, 200), np.arange(200, dtype=np.int32), 900)
+    ),
 ]
 
 
