@@ -6,6 +6,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from partition.canonical import CanonicalShapesPass
+from partition.convbias import SplitConvBiasPass
 from partition.errors import InvalidModelError
 from partition.folding import FoldConstantsPass
 from partition.gemm import SplitGemmPass
@@ -36,6 +37,7 @@ def _passes() -> list[ir.passes.InPlacePass]:
         InferShapesPass(),
         FoldConstantsPass(),
         SplitGemmPass(),
+        SplitConvBiasPass(),
         FoldConstantsPass(),
         InferShapesPass(),
         CanonicalShapesPass(),

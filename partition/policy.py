@@ -4,6 +4,7 @@ serial: everything on rank 0.
 batch:  what depends on the first axis of the inputs is divided along it, and only along it; the rest runs on rank 0.
 row:    an op with a weight is divided by its output neurons.
 column: an op with a weight is divided by its input neurons.
+Where an op cannot be divided by the one, it is by the other, so that its weight is.
 Under row and column, ops without weights may do anything that their rule allows.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from partition.choices import Choice, split_by, split_choices, whole_choices
+from partition.choices import Choice, divided_letters, split_by, split_choices, whole_choices
 from partition.errors import StrategyError
 from partition.graph import Graph, Op
 from partition.placement import Partial, Shard
@@ -43,27 +44,28 @@ def allowed_choices(graph: Graph, strategy: str, workers: int) -> list[tuple[Cho
     if strategy == "serial" or workers == 1:
         return [whole_choices(op)[-1:] for op in graph.ops]  # the last one is "single"
     if strategy == "batch":
-        return _by_batch(graph, rules)
-    return [_by_weight(graph, op, rule, strategy) for op, rule in zip(graph.ops, rules, strict=True)]
+        return _by_batch(graph, rules, workers)
+    return [_by_weight(graph, op, rule, strategy, workers) for op, rule in zip(graph.ops, rules, strict=True)]
 
 
-def _by_weight(graph: Graph, op: Op, rule: Rule | None, strategy: str) -> tuple[Choice, ...]:
+def _by_weight(graph: Graph, op: Op, rule: Rule | None, strategy: str, workers: int) -> tuple[Choice, ...]:
     if op.proto.op_type == CHAIN:
         return chain_choices("row" if strategy == "row" else "column")
     if rule is None:
         return whole_choices(op)
-    letter = rule.row if strategy == "row" else rule.column
-    split = tuple(split_choices(graph, op, rule))
-    forced = tuple(choice for choice in split if letter and choice.letter == letter)
-    return forced or (*split, *whole_choices(op))
+    split = tuple(split_choices(graph, op, rule, workers))
+    for letter in (rule.row, rule.column) if strategy == "row" else (rule.column, rule.row):
+        if forced := tuple(choice for choice in split if letter and choice.letter == letter):
+            return forced
+    return (*split, *whole_choices(op))
 
 
-def _by_batch(graph: Graph, rules: Iterable[Rule | None]) -> list[tuple[Choice, ...]]:
+def _by_batch(graph: Graph, rules: Iterable[Rule | None], workers: int) -> list[tuple[Choice, ...]]:
     """Follow the batch axis from the inputs; where it is lost, rank 0 goes on alone."""
     axes = batch_inputs(graph)
     allowed: list[tuple[Choice, ...]] = []
     for op, rule in zip(graph.ops, rules, strict=True):
-        choice = _along_batch(graph, op, rule, axes)
+        choice = _along_batch(graph, op, rule, axes, workers)
         allowed.append(_chain_or(op, choice) if choice else _whole_in_batch(graph, op))
         for name, placement in zip(op.outputs, choice.outputs if choice else (), strict=False):
             if isinstance(placement, Shard):
@@ -84,13 +86,14 @@ def batch_inputs(graph: Graph) -> dict[str, int]:
     return {name: 0 for name, shape in ranked.items() if shape[0] == first and (first is not None or len(ranked) == 1)}
 
 
-def _along_batch(graph: Graph, op: Op, rule: Rule | None, axes: dict[str, int]) -> Choice | None:
+def _along_batch(graph: Graph, op: Op, rule: Rule | None, axes: dict[str, int], workers: int) -> Choice | None:
     """The split along the letter that all batch inputs of the op share; None if there is none."""
     carrying = [(i, axes[name]) for i, name in enumerate(op.inputs) if name in axes]
     if rule is None or op.random or not carrying or any(name in axes for name in op.captured):
         return None
     letters = {rule.inputs[i][axis] for i, axis in carrying if axis < len(rule.inputs[i])}
-    if len(letters) != 1 or not letters <= set(rule.letters) or any(not rule.inputs[i] for i, _ in carrying):
+    allowed = set(divided_letters(graph, op, rule, workers))
+    if len(letters) != 1 or not letters <= allowed or any(not rule.inputs[i] for i, _ in carrying):
         return None
     choice = split_by(rule, letters.pop())
     travels = all(graph.values[name].travels for name in op.outputs if name in graph.values)

@@ -9,6 +9,7 @@ import onnx
 from onnx import helper
 
 from bundle.manifest import TensorEntry
+from engine.split import split_bounds
 from partition.cut import cut_nodes
 from partition.graph import Graph, make_op
 from partition.placement import Placement, Replicate, Shard, Single
@@ -46,7 +47,7 @@ def make_piece(graph: Graph, level: Level, rank: int, workers: int) -> Piece:
         _add_cut(piece, graph, cut, rank, workers, level)
     for compute in level.computes:
         if compute.runs_on(rank):
-            _add_op(piece, graph, compute)
+            _add_op(piece, graph, compute, rank, workers)
     return piece
 
 
@@ -67,7 +68,7 @@ def _add_cut(piece: Piece, graph: Graph, cut: Slice, rank: int, workers: int, le
         piece.reads[cut.value] = (cut.value, Replicate())
 
 
-def _add_op(piece: Piece, graph: Graph, compute: Compute) -> None:
+def _add_op(piece: Piece, graph: Graph, compute: Compute, rank: int, workers: int) -> None:
     op, choice = compute.op, compute.choice
     for name, placement in choice.needs(op):
         _add_input(piece, graph, name, placement)
@@ -78,6 +79,9 @@ def _add_op(piece: Piece, graph: Graph, compute: Compute) -> None:
     node.ClearField("device_configurations")
     node.input[:] = [local_name(n, p) if n else "" for n, p in zip(op.inputs, choice.inputs, strict=True)]
     node.output[:] = [local_name(n, p) if n else "" for n, p in zip(op.outputs, choice.outputs, strict=True)]
+    for attribute in (a for a in node.attribute if a.name in choice.units):
+        low, high = split_bounds(attribute.i, workers)[rank]
+        attribute.i = high - low
     piece.nodes.append(node)
     piece.produces.update({local_name(n, p): (n, p) for n, p in zip(op.outputs, choice.outputs, strict=True) if n})
 

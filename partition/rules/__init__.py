@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from partition.rules import elementwise, layout, matmul, reduction, softmax, sparse
+from partition.rules import (
+    conv,
+    elementwise,
+    layout,
+    matmul,
+    normalization,
+    pooling,
+    reduction,
+    softmax,
+    sparse,
+)
 from partition.rules.facts import OpFacts
 from partition.rules.registry import RULES, RuleBook
 from partition.rules.rule import REPEATED, Letters, Rule
 
 __all__ = ["REPEATED", "RULES", "Letters", "OpFacts", "Rule", "RuleBook"]
-_MODULES = (elementwise, layout, matmul, reduction, softmax, sparse)
+_MODULES = (conv, elementwise, layout, matmul, normalization, pooling, reduction, softmax, sparse)

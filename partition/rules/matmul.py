@@ -29,6 +29,8 @@ def matmul(facts: OpFacts) -> Rule | None:
         row=row,
         column=column,
         linear=_EITHER,
+        # onnxruntime 1.31 gives no answer where nothing is multiplied by a vector
+        solid=_solid(batches, letters) | frozenset(() if n or not m else ("k", *m)),
     )
 
 
@@ -53,6 +55,12 @@ def _ambiguous(batches: tuple[Shape, Shape], letters: Letters) -> frozenset[str]
     """
     left, right = (dict(zip(reversed(letters), reversed(shape), strict=False)) for shape in batches)
     return frozenset(name for name in letters if not _divides(left.get(name, 1), right.get(name, 1)))
+
+
+def _solid(batches: tuple[Shape, Shape], letters: Letters) -> frozenset[str]:
+    """Batch letters opposite to an axis of size 1: onnxruntime 1.31 refuses to multiply nothing there."""
+    named = zip(reversed(letters), reversed(batches[1]), strict=False)
+    return frozenset(name for name, size in named if size == 1 and len(batches[1]) > 1)
 
 
 def _divides(left: Dim, right: Dim) -> bool:

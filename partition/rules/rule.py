@@ -5,8 +5,9 @@
 reads: axes of the same letter are divided together; `k` disappears and its pieces are summed; `row` and `column` name
 the letters of output and input neurons where an input is a weight; the op is linear in input 0 and in input 1, so that
 an unsummed (Partial) input gives an unsummed output; `0 1` without a bar would mean: linear in both together. `whole`
-lists letters that must not be divided. An axis written `1` has size 1 and is repeated as needed; an input written `-`
-has no letters (absent, a scalar, or read whole by every rank).
+lists letters that must not be divided, `solid` those whose pieces must not be empty; `units h: num_heads` says that
+the attribute counts the units of `h`: only whole units are divided, and each rank counts its own. An axis written `1`
+has size 1 and is repeated as needed; an input written `-` has no letters (absent, a scalar, or read whole by all).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from partition.errors import RuleError
 
 Letters = tuple[str, ...]
 REPEATED = "1"
+_WORDS = ("reduce", "whole", "row", "column", "linear", "solid", "units")
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Rule:
     row:    letter of the weight's output neurons; empty when no input is a weight.
     column: letter of the weight's input neurons.
     linear: sets of inputs that may be Partial("sum") together, which makes every output so.
+    solid:  letters that are divided only where every rank surely gets a part.
+    units:  letter -> attributes that count its units (groups, heads); such a letter is solid too.
     """
 
     inputs: tuple[Letters, ...]
@@ -37,6 +41,8 @@ class Rule:
     row: str = ""
     column: str = ""
     linear: tuple[frozenset[int], ...] = ()
+    solid: frozenset[str] = frozenset()
+    units: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def letters(self) -> tuple[str, ...]:
@@ -56,6 +62,8 @@ class Rule:
         parts += [f"whole {' '.join(sorted(self.whole))}"] if self.whole else []
         parts += [f"{word} {letter}" for word, letter in (("row", self.row), ("column", self.column)) if letter]
         parts += ["linear " + " | ".join(" ".join(map(str, sorted(s))) for s in self.linear)] if self.linear else []
+        parts += [f"solid {' '.join(sorted(self.solid))}"] if self.solid else []
+        parts += [f"units {letter}: {' '.join(names)}" for letter, names in self.units.items()]
         return "; ".join(parts)
 
     @staticmethod
@@ -78,6 +86,8 @@ class Rule:
             row="".join(found.get("row", [])),
             column="".join(found.get("column", [])),
             linear=_linear(found.get("linear", [])),
+            solid=frozenset(" ".join(found.get("solid", [])).split()),
+            units=dict(_units(text, item) for item in found.get("units", [])),
         )
 
 
@@ -93,8 +103,8 @@ def _clauses(text: str, clauses: list[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for clause in clauses:
         word, _, rest = clause.partition(" ")
-        if word not in ("reduce", "whole", "row", "column", "linear"):
-            raise RuleError(f"rule {text!r}: expected reduce, whole, row, column or linear, got {clause!r}")
+        if word not in _WORDS:
+            raise RuleError(f"rule {text!r}: expected one of {', '.join(_WORDS)}, got {clause!r}")
         found.setdefault(word, []).append(rest.strip())
     return found
 
@@ -104,6 +114,13 @@ def _reduction(text: str, item: str) -> tuple[str, str]:
     if not colon or op.strip() not in ("sum", "max", "min", "prod"):
         raise RuleError(f"rule {text!r}: expected 'reduce letter: sum|max|min|prod', got {item!r}")
     return letter.strip(), op.strip()
+
+
+def _units(text: str, item: str) -> tuple[str, tuple[str, ...]]:
+    letter, colon, names = item.partition(":")
+    if not colon or not names.split():
+        raise RuleError(f"rule {text!r}: expected 'units letter: attributes', got {item!r}")
+    return letter.strip(), tuple(names.split())
 
 
 def _linear(items: list[str]) -> tuple[frozenset[int], ...]:

@@ -35,6 +35,10 @@ def _bools(*shape: int) -> Array:
     return np.random.default_rng(sum(shape)).integers(0, 2, shape).astype(np.bool_)
 
 
+def _bytes(*shape: int) -> Array:
+    return np.random.default_rng(sum(shape)).integers(0, 255, shape).astype(np.uint8)
+
+
 def _case(op: str, *inputs: Array | None, version: int = 18, **more: Any) -> Case:
     known = {name: more.pop(name) for name in ("outputs", "constants", "weights", "domain") if name in more}
     return Case(op, inputs, more, version=version, **known)
@@ -42,6 +46,7 @@ def _case(op: str, *inputs: Array | None, version: int = 18, **more: Any) -> Cas
 
 X, Y, ROW = _floats(5, 7), _floats(5, 7, low=0.5), _floats(7, low=0.5)
 X3 = _floats(3, 5, 7)
+_SCALE, _ZERO = np.array(0.1, np.float32), np.array(3, np.uint8)
 AXIS1 = np.array([1])
 _A, _AB = "a b -> a b", "a b, a b -> a b"
 
@@ -140,11 +145,11 @@ MATMUL = [
     Golden(_case("MatMul", X3, _floats(3, 7, 4)), "a m k, a k n -> a m n; reduce k: sum; linear 0 | 1"),
     Golden(
         _case("MatMul", _floats(1, 3, 5, 7), _floats(2, 1, 7, 4)),
-        "1 b m k, a 1 k n -> a b m n; reduce k: sum; whole a; linear 0 | 1",
+        "1 b m k, a 1 k n -> a b m n; reduce k: sum; whole a; linear 0 | 1; solid b",
         tolerated=((None, 0),),
     ),
     Golden(_case("MatMul", _floats(7), _floats(7, 4)), "k, k n -> n; reduce k: sum; linear 0 | 1"),
-    Golden(_case("MatMul", X, _floats(7)), "m k, k -> m; reduce k: sum; linear 0 | 1"),
+    Golden(_case("MatMul", X, _floats(7)), "m k, k -> m; reduce k: sum; linear 0 | 1; solid k m"),
 ]
 
 NORMALISED = [
@@ -191,4 +196,79 @@ LAYOUT = [
     Golden(_case("Gather", X3, np.array([0, 2, 4]), axis=1), "d0 d1 d2, a -> d0 a d2; whole d1; linear 0"),
 ]
 
-GOLDEN = [*UNARY, *BINARY, *MATMUL, *NORMALISED, *REDUCTIONS, *LAYOUT]
+_W, _DEPTHWISE, _GROUPED = _floats(5, 4, 3, 3), _floats(6, 1, 3, 3), _floats(12, 2, 3, 3)
+_IMAGE, _SIX = _floats(3, 4, 6, 6), _floats(3, 6, 6, 6)
+_SPACE = "whole k0 k1 x0 x1"
+CONV = [
+    Golden(
+        _case("Conv", _IMAGE, _W),
+        f"n c x0 x1, m c k0 k1 -> n m y0 y1; reduce c: sum; {_SPACE}; linear 0 | 1; solid c m",
+    ),
+    Golden(
+        _case("Conv", _IMAGE, _W, _floats(5), weights=(1, 2), strides=[2, 2], pads=[1, 1, 1, 1]),
+        "n c x0 x1, m c k0 k1, m -> n m y0 y1; whole c k0 k1 x0 x1; row m; solid m",
+    ),
+    Golden(
+        _case("Conv", _SIX, _DEPTHWISE, _floats(6), group=6, weights=(1, 2)),
+        "n c x0 x1, c i k0 k1, c -> n c y0 y1; whole i k0 k1 x0 x1; row c; column c; units c: group",
+    ),
+    Golden(
+        _case("Conv", _floats(3, 12, 6, 6), _GROUPED, group=6),
+        "n c x0 x1, c i k0 k1 -> n c y0 y1; whole i k0 k1 x0 x1; linear 0 | 1; units c: group",
+    ),
+    Golden(
+        _case("ConvTranspose", _IMAGE, _floats(4, 5, 3, 3), weights=(1,)),
+        f"n c x0 x1, c m k0 k1 -> n m y0 y1; reduce c: sum; {_SPACE}; row m; column c; linear 0 | 1; solid c m",
+    ),
+    Golden(
+        _case("ConvTranspose", _SIX, _floats(6, 2, 3, 3), _floats(12), group=6),
+        "n c x0 x1, c i k0 k1, c -> n c y0 y1; whole i k0 k1 x0 x1; units c: group",
+    ),
+    Golden(
+        _case("ConvInteger", _bytes(3, 4, 6, 6), _bytes(5, 4, 3, 3), np.array(3, np.uint8), weights=(1,)),
+        f"n c x0 x1, m c k0 k1, - -> n m y0 y1; reduce c: sum; {_SPACE}; row m; column c; solid c m",
+    ),
+    Golden(
+        _case(
+            "QLinearConv",
+            _bytes(3, 4, 6, 6),
+            _SCALE,
+            _ZERO,
+            _bytes(5, 4, 3, 3),
+            _floats(5, low=0.1),
+            np.zeros(5, np.uint8),
+            _SCALE,
+            _ZERO,
+            weights=(3,),
+        ),
+        "n c x0 x1, -, -, m c k0 k1, m, m, -, - -> n m y0 y1; whole c k0 k1 x0 x1; row m; solid m",
+    ),
+]
+
+_MEAN = _floats(4, low=0.5)
+POOLING = [
+    *(
+        Golden(_case(op, _IMAGE, kernel_shape=[3, 3]), "n c x0 x1 -> n c y0 y1; whole x0 x1; solid c")
+        for op in ("LpPool", "MaxPool")
+    ),
+    Golden(_case("AveragePool", _IMAGE, kernel_shape=[3, 3]), "n c x0 x1 -> n c y0 y1; whole x0 x1; linear 0; solid c"),
+    *(
+        Golden(_case(op, _IMAGE), "n c x0 x1 -> n c 1 1; whole x0 x1; solid c")
+        for op in ("GlobalLpPool", "GlobalMaxPool")
+    ),
+    Golden(_case("GlobalAveragePool", _IMAGE), "n c x0 x1 -> n c 1 1; whole x0 x1; linear 0; solid c"),
+    Golden(
+        _case("BatchNormalization", _IMAGE, _MEAN, _MEAN, _MEAN, _MEAN, weights=(1, 2, 3, 4)),
+        "n c x0 x1, c, c, c, c -> n c x0 x1; row c; column c",
+    ),
+    Golden(_case("InstanceNormalization", _IMAGE, _MEAN, _MEAN), "n c x0 x1, c, c -> n c x0 x1; whole x0 x1"),
+    Golden(
+        _case("GroupNormalization", _SIX, _floats(6), _floats(6), num_groups=6, version=21, weights=(1, 2)),
+        "n c x0 x1, c, c -> n c x0 x1; whole x0 x1; row c; column c; solid n; units c: num_groups",
+    ),
+    Golden(_case("LRN", _IMAGE, size=3), "a b c d -> a b c d; whole b"),
+    Golden(_case("LpNormalization", X, axis=1), "a b -> a b; whole b"),
+    Golden(_case("MeanVarianceNormalization", _IMAGE), "a b c d -> a b c d; whole a c d"),
+]
+
+GOLDEN = [*UNARY, *BINARY, *MATMUL, *NORMALISED, *REDUCTIONS, *LAYOUT, *CONV, *POOLING]

@@ -137,6 +137,31 @@ def control_flow() -> onnx.ModelProto:
     return model(nodes, {"x": ["n", 6]}, ["y"], weights)
 
 
+def mobile_cnn() -> onnx.ModelProto:
+    """Convolutions of every kind: with bias, depthwise, in groups of 2, transposed; normalised and pooled."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w0", "b0"], ["c0"], pads=[1, 1, 1, 1]),
+        helper.make_node("BatchNormalization", ["c0", "s", "b0", "b0", "s"], ["n0"]),
+        helper.make_node("Relu", ["n0"], ["r0"]),
+        helper.make_node("Conv", ["r0", "w1", "b0"], ["c1"], group=12),
+        helper.make_node("Conv", ["c1", "w2"], ["c2"], group=6, pads=[1, 1, 1, 1]),
+        helper.make_node("MaxPool", ["c2"], ["p2"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("ConvTranspose", ["p2", "w3", "b3"], ["c3"]),
+        helper.make_node("GlobalAveragePool", ["c3"], ["g3"]),
+        helper.make_node("Flatten", ["g3"], ["y"]),
+    ]
+    shapes = {
+        "w0": (12, 3, 3, 3),
+        "b0": (12,),
+        "w1": (12, 1, 3, 3),
+        "w2": (12, 2, 3, 3),
+        "w3": (12, 5, 3, 3),
+        "b3": (5,),
+    }
+    weights = {name: floats(*shape, scale=0.3) for name, shape in shapes.items()}
+    return model(nodes, {"x": ["n", 3, 10, 10]}, ["y"], {**weights, "s": np.linspace(0.5, 2, 12, dtype=np.float32)})
+
+
 DENSE: dict[str, Callable[[], onnx.ModelProto]] = {
     "attention_like": attention_like,
     "bias_only": bias_only,
@@ -144,6 +169,7 @@ DENSE: dict[str, Callable[[], onnx.ModelProto]] = {
     "digits_mlp": digits_mlp,
     "gemm_variants": gemm_variants,
     "mixed_batch": mixed_batch,
+    "mobile_cnn": mobile_cnn,
     "residual": residual,
     "ruleless": ruleless,
 }

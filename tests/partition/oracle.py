@@ -2,14 +2,14 @@
 
 It works on single-node models and plain onnxruntime, so it shares nothing with the compiler but the rules. Sizes along
 an axis are divided unevenly. `wrong_letters` finds letters that a rule claims and that do not hold, `missing_letters`
-axes that could be divided and that the rule does not offer.
+axes that could be divided and that the rule does not offer. With more parts than elements, pieces are empty.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,8 @@ class Case:
         given = {name: value for name, value in zip(names, inputs, strict=True) if value is not None}
         infos = [_info(name, value) for name, value in given.items()]
         graph = onnx.helper.make_graph([node], "op", infos, [onnx.ValueInfoProto(name=name) for name in results])
-        opsets = [onnx.helper.make_opsetid("", self.version)]
+        domains = {"": self.version, **({self.domain: 1} if self.domain else {})}
+        opsets = [onnx.helper.make_opsetid(domain, version) for domain, version in domains.items()]
         model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
         options = ort.SessionOptions()
         options.log_severity_level = 4
@@ -85,12 +86,31 @@ def wrong_letters(case: Case, rule: Rule, parts: int) -> list[str]:
 
 def _holds(case: Case, rule: Rule, letter: str, whole: list[Array], parts: int) -> bool:
     axes = [_axis(letters, letter) for letters in rule.inputs]
-    pieces = [case.run(_cut(case.inputs, axes, i, parts)) for i in range(parts)]
+    if not _applies(case, rule, letter, whole, parts):
+        return True
+    local = [_localized(case, rule.units.get(letter, ()), i, parts) for i in range(parts)]
+    pieces = [local[i].run(_cut(case.inputs, axes, i, parts)) for i in range(parts)]
     targets = [_axis(letters, letter) for letters in rule.outputs]
     return all(
         _same(want, _joined([piece[i] for piece in pieces], targets[i], rule.reduce.get(letter, "")))
         for i, want in enumerate(whole)
     )
+
+
+def _applies(case: Case, rule: Rule, letter: str, whole: list[Array], parts: int) -> bool:
+    """Whether the rule claims anything of so many parts: of solid letters and units it may not."""
+    if letter not in rule.solid and letter not in rule.units:
+        return True
+    tensors = [*zip(case.inputs, rule.inputs, strict=True), *zip(whole, rule.outputs, strict=True)]
+    sizes = {v.shape[axes.index(letter)] for v, axes in tensors if v is not None and letter in axes}
+    counts = [case.attributes[name] for name in rule.units.get(letter, ())]
+    return min(*sizes, *counts, 10**9) >= parts and all(n % parts == 0 or sizes == {n} for n in counts)
+
+
+def _localized(case: Case, counters: tuple[str, ...], part: int, parts: int) -> Case:
+    """The op with its units counted for one part."""
+    bounds = {name: split_bounds(case.attributes[name], parts)[part] for name in counters}
+    return replace(case, attributes={**case.attributes, **{name: high - low for name, (low, high) in bounds.items()}})
 
 
 def _is_linear(case: Case, group: frozenset[int], whole: list[Array], parts: int) -> bool:

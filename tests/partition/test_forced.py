@@ -21,12 +21,12 @@ from partition.search import cheapest_plan
 from tests.partition import models
 
 
-def divisions(prepared: Prepared) -> list[list[Choice]]:
+def divisions(prepared: Prepared, workers: int) -> list[list[Choice]]:
     """Per op, its splits without the unsummed ones, which need a partner; whole where it has none."""
     found = []
     for op in prepared.graph.ops:
         rule = RULES.find(prepared.graph.facts(op))
-        splits = [c for c in split_choices(prepared.graph, op, rule) if c.mode == "split"] if rule else []
+        splits = [c for c in split_choices(prepared.graph, op, rule, workers) if c.mode == "split"] if rule else []
         found.append(splits or list(whole_choices(op)[:1]))
     return found
 
@@ -48,7 +48,7 @@ def run_forced(
 def test_any_mix_of_divisions_gives_the_same(name: str, workers: int, tmp_path: Path) -> None:
     proto = models.DENSE[name]()
     prepared = prepare(proto, Options())
-    options = divisions(prepared)
+    options = divisions(prepared, workers)
     inputs = models.random_inputs(proto, 5)
     want = reference(proto, inputs)
     rng = np.random.default_rng(3)
@@ -64,7 +64,7 @@ def test_reduction_along_a_negative_axis_of_an_empty_piece(op: str, tmp_path: Pa
     proto = models.model([helper.make_node(op, ["x", "axes"], ["y"])], {"x": ["n", 6]}, ["y"], weights)
     prepared = prepare(proto, Options())
     inputs = {"x": models.floats(2, 6)}
-    got = run_forced(prepared, [divisions(prepared)[0][0]], 4, inputs, tmp_path / "run")
+    got = run_forced(prepared, [divisions(prepared, 4)[0][0]], 4, inputs, tmp_path / "run")
     assert compare(reference(proto, inputs), got).ok
 
 
@@ -73,5 +73,5 @@ def test_arg_max_along_a_negative_axis_of_an_empty_piece(tmp_path: Path) -> None
     proto.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
     prepared = prepare(proto, Options())
     inputs = {"x": models.floats(2, 6)}
-    got = run_forced(prepared, divisions(prepared)[0], 4, inputs, tmp_path / "run")
+    got = run_forced(prepared, divisions(prepared, 4)[0], 4, inputs, tmp_path / "run")
     assert compare(reference(proto, inputs), got).ok

@@ -31,6 +31,13 @@ def test_rule_holds_on_uneven_pieces_and_lacks_nothing(golden: Golden, parts: in
     assert set(missing_letters(golden.case, rule, parts)) <= set(golden.tolerated)
 
 
+@pytest.mark.parametrize("golden", GOLDEN, ids=_name)
+def test_rule_holds_where_pieces_are_empty(golden: Golden) -> None:
+    rule = golden.case.rule()
+    assert rule is not None
+    assert wrong_letters(golden.case, replace(rule, linear=()), 16) == []
+
+
 def test_every_op_with_a_rule_has_a_case() -> None:
     unseen = {("", "Swish"), ("fsd.sparse", "SparseChain")}  # onnxruntime has no kernel; tests/partition/test_sparse.py
     assert set(RULES.known()) - unseen == {(golden.case.domain, golden.case.op_type) for golden in GOLDEN}
