@@ -172,7 +172,7 @@ def test_the_recipe_for_a_rule_holds_before_the_oracle() -> None:
     marked = {example.name: example.body for example in examples(CONTRIBUTING) if example.name}
     check = (
         "import numpy as np\n"
-        "from tests.partition.cases import Golden, X, _case\n"
+        "from tests.partition.cases import X3, Golden, _case\n"
         "from tests.partition.oracle import missing_letters, wrong_letters\n"
         f"golden = {marked['op-case']}\n"
         "rule = golden.case.rule()\n"

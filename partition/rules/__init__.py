@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from partition.rules import (
     conv,
+    einsum,
     elementwise,
+    indexing,
     layout,
     matmul,
+    moving,
     normalization,
     pooling,
+    quantized,
     reduction,
     softmax,
     sparse,
@@ -18,4 +22,18 @@ from partition.rules.registry import RULES, RuleBook
 from partition.rules.rule import REPEATED, Letters, Rule
 
 __all__ = ["REPEATED", "RULES", "Letters", "OpFacts", "Rule", "RuleBook"]
-_MODULES = (conv, elementwise, layout, matmul, normalization, pooling, reduction, softmax, sparse)
+_MODULES = (
+    conv,
+    einsum,
+    elementwise,
+    indexing,
+    layout,
+    matmul,
+    moving,
+    normalization,
+    pooling,
+    quantized,
+    reduction,
+    softmax,
+    sparse,
+)

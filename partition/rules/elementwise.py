@@ -105,6 +105,12 @@ def linear_unary(facts: OpFacts) -> Rule | None:
     return _same(facts, (frozenset({0}),))
 
 
+@RULES.register("CastLike")
+def cast_like(facts: OpFacts) -> Rule | None:
+    """`a b, - -> a b`: of the second input only the type is read."""
+    return _same(facts, ())
+
+
 @RULES.register("Clip")
 def clip(facts: OpFacts) -> Rule | None:
     """`a b, -, - -> a b`: the bounds are scalars."""

@@ -1,0 +1,116 @@
+"""Ops that cut, repeat, fill or rearrange along some axes: the others follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from partition.rules.facts import OpFacts, axis_letters, normal_axis
+from partition.rules.registry import RULES
+from partition.rules.rule import REPEATED, Rule
+
+_LINEAR = (frozenset({0}),)
+
+
+@RULES.register("Slice")
+def slice_(facts: OpFacts) -> Rule | None:
+    """`a b, -, -, - -> a y1; whole b`: the axes that are cut stay whole."""
+    starts, axes = facts.integers("starts", 1), facts.integers("axes", 3)
+    if starts is None:
+        return None
+    return _changed(facts, range(len(starts)) if axes is None else axes, linear=True)
+
+
+@RULES.register("Split")
+def split(facts: OpFacts) -> Rule | None:
+    """`a b, - -> a y1, a y1; whole b`."""
+    return _changed(facts, [facts.integer("axis", 0)], linear=True)
+
+
+@RULES.register("Pad")
+def pad(facts: OpFacts) -> Rule | None:
+    """`a b, - -> a y1; whole b`: the axes that grow stay whole; a constant that is not 0 would be summed."""
+    shape, pads, axes = facts.shapes[0], facts.integers("pads", 1), facts.integers("axes", 3)
+    if shape is None or pads is None:
+        return None
+    half = len(pads) // 2
+    grown = [i for i in range(half) if pads[i] or pads[half + i]]
+    return _changed(facts, grown if axes is None else [axes[i] for i in grown])
+
+
+@RULES.register("Tile")
+def tile(facts: OpFacts) -> Rule | None:
+    """`a b, - -> a y1; whole b` where only `b` is repeated."""
+    repeats = facts.integers("repeats", 1)
+    return None if repeats is None else _changed(facts, [i for i, n in enumerate(repeats) if n != 1], linear=True)
+
+
+@RULES.register("Expand")
+def expand(facts: OpFacts) -> Rule | None:
+    """`a b, - -> a b` where the target says 1; an axis whose size it repeats must be whole to have it."""
+    shape, target = facts.shapes[0], facts.integers("shape", 1)
+    if shape is None or target is None:
+        return None
+    letters = axis_letters(len(shape))
+    rank = max(len(shape), len(target))
+    sizes = (*(1 for _ in range(rank - len(target))), *target)
+    names = (*(REPEATED for _ in range(rank - len(shape))), *letters)
+    kept = [size == 1 and name != REPEATED for size, name in zip(sizes, names, strict=True)]
+    output = tuple(name if keep else f"y{i}" for i, (name, keep) in enumerate(zip(names, kept, strict=True)))
+    whole = frozenset(letters) - frozenset(output)
+    return Rule((letters, ()), (output,), whole=whole, linear=_LINEAR)
+
+
+@RULES.register("DepthToSpace", "SpaceToDepth")
+def blocks(facts: OpFacts) -> Rule | None:
+    """`a b c d -> a y1 y2 y3; whole b c d`: only samples are independent."""
+    return _changed(facts, [1, 2, 3], linear=True)
+
+
+@RULES.register("Resize")
+def resize(facts: OpFacts) -> Rule | None:
+    """`n c x0, -, - -> n c y0; whole x0`: axes with scale 1; a target size would be that of the whole."""
+    shape, axes = facts.shapes[0], facts.attributes.get("axes")
+    if shape is None or facts.attributes.get("coordinate_transformation_mode") == b"tf_crop_and_resize":
+        return None
+    if len(facts.shapes) > 3 and facts.shapes[3] is not None:
+        return None
+    scales = facts.constants.get(2 if facts.version >= 11 else 1)
+    if scales is None:
+        return None
+    named = list(range(len(shape))) if axes is None else list(axes)
+    return _changed(facts, [axis for axis, scale in zip(named, scales, strict=False) if scale != 1])
+
+
+@RULES.register("Upsample")
+def upsample(facts: OpFacts) -> Rule | None:
+    """As Resize."""
+    scales = facts.attributes.get("scales")
+    if scales is None:
+        scales = facts.constants.get(1)
+    return None if scales is None else _changed(facts, [i for i, scale in enumerate(scales) if scale != 1])
+
+
+@RULES.register("CumSum")
+def running_sum(facts: OpFacts) -> Rule | None:
+    """`a b, - -> a y1; whole b`."""
+    axis = facts.integers("axis", 1)
+    return None if axis is None else _changed(facts, axis, linear=True)
+
+
+@RULES.register("TopK")
+def top(facts: OpFacts) -> Rule | None:
+    """`a b, - -> a y1, a y1; whole b`."""
+    return _changed(facts, [facts.integer("axis", -1)])
+
+
+def _changed(facts: OpFacts, axes: Iterable[int], linear: bool = False) -> Rule | None:
+    """Every axis follows but these."""
+    shape = facts.shapes[0]
+    if not shape:
+        return None
+    gone = {normal_axis(axis, len(shape)) for axis in axes}
+    letters = axis_letters(len(shape))
+    output = tuple(f"y{i}" if i in gone else name for i, name in enumerate(letters))
+    inputs = (letters, *(() for _ in facts.shapes[1:]))
+    whole = frozenset(letters[i] for i in gone)
+    return Rule(inputs, tuple(output for _ in facts.outputs), whole=whole, linear=_LINEAR if linear else ())
