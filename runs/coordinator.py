@@ -1,4 +1,4 @@
-"""Rank 0's side of a run: lease a lane, start workers, hear their hello, bind ranks, compute, collect, return the lane.
+"""Rank 0's side of one attempt: start workers, hear their hello, bind ranks, compute, collect.
 
 Every stage looks at the run's progress first, so that a run handed over by another process goes on where it was.
 """
@@ -6,8 +6,7 @@ Every stage looks at the run's progress first, so that a run handed over by anot
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,24 +14,21 @@ from bundle.manifest import Manifest
 from channels.base import Channel
 from channels.errors import ChannelError, ChannelTimeout, Fenced, RunAborted
 from channels.tags import ASSIGN, HELLO, REPORT, Tag
-from engine import needed_assets
+from engine import EngineError, needed_assets
 from runs.binding import bind_ranks
 from runs.errors import DeadlineExceeded, LeaseLost, RunError, StartFailed, WorkerFailed
 from runs.execute import Execution
 from runs.failures import FailureDesk
-from runs.launch import check_quota, concurrency_quota, start_workers
-from runs.lease import LaneTable
+from runs.faults import Fault, SlotFailed, fault_of, parse_fault
+from runs.launch import concurrency_quota, start_workers
 from runs.progress import Progress
 from runs.report import RankReport
 from runs.request import Request
 from runs.service import Invocation, Service
 from runs.start import StartMessage
 from runs.values import Array
-from runs.watch import HandOver, Watch
-from runs.wiring import choose_channel, open_channel
-
-# A lease outlives its run's deadline by this much, for the clean-up.
-LEASE_GRACE_S = 30.0
+from runs.watch import HandOver, Watch, monotonic
+from runs.wiring import open_channel
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class Outcome:
 class Coordinator:
     """One attempt at a run.
 
-    deadline: seconds since 1970. watch: what interrupts rank 0 while it waits.
+    deadline: seconds since 1970. watch: what interrupts rank 0 while it waits. desk: hears of dead workers.
     """
 
     service: Service
@@ -57,73 +53,33 @@ class Coordinator:
     invocation: Invocation
     progress: Progress
     watch: Watch
+    desk: FailureDesk
+    too_late: Callable[[], DeadlineExceeded]
 
     def run(self, inputs: Mapping[str, Array]) -> Outcome:
-        """The answer to these inputs. The lane is returned and the workers told, however it ends.
+        """The answer to these inputs. The workers are told, however it ends.
 
         Raises:
-            RunError: why there is none.
+            StartFailed, WorkerFailed: this attempt is lost.
+            RunError: the run is.
             HandOver: the caller has waited long enough; `progress` holds what another process needs.
         """
-        self.watch.limit("deadline", _monotonic(self.deadline), self._too_late)
-        if self.manifest.world_size == 1:
-            return self._alone(inputs)
-        self._reserve()
-        desk = FailureDesk(self.request.run_id, self.progress.attempt)
-        with self._lane(), self._channel(desk) as channel:
-            execution = Execution(self.service, self.manifest, 0, self.progress.slots)
+        execution = Execution(self.service, self.manifest, 0, self.progress.slots)
+        with self._channel(execution) as channel:
             try:
-                self._start(channel, desk, execution)
+                self._start(channel, execution)
                 outputs = self._compute(execution, channel, inputs)
                 return Outcome(outputs, self._collect(execution, channel))
             except HandOver:
                 self.progress.machine = execution.machine.state if execution.machine else self.progress.machine
                 raise
 
-    def _too_late(self) -> DeadlineExceeded:
-        return DeadlineExceeded(f"run {self.request.run_id}: not done within deadline_s={self.request.deadline_s:g}")
-
-    def _alone(self, inputs: Mapping[str, Array]) -> Outcome:
-        execution = Execution(self.service, self.manifest, 0, (0,))
-        with self._phase("load"):
-            execution.load()
-        with self._phase("compute"):
-            outputs = execution.run(None, inputs, self.watch.check, None)
-        return Outcome(outputs, (execution.report(None, self.invocation, {}),))
-
-    def _reserve(self) -> None:
-        size = self.manifest.world_size
-        if self.progress.lease is not None:
-            return
-        with self._phase("start"):
-            self.progress.channel = choose_channel(self.service, self.request.channel, size)
-            check_quota(self.service, size)
-            lanes = LaneTable(self.service.objects, self.service.settings.lanes)
-            duration_s = self.deadline - time.time() + LEASE_GRACE_S
-            self.progress.lease = lanes.acquire(self.request.run_id, duration_s, self.request.lane_wait_s)
-
     @contextlib.contextmanager
-    def _lane(self) -> Iterator[None]:
-        try:
-            yield
-        except (HandOver, LeaseLost):
-            raise
-        except BaseException:
-            self._release()
-            raise
-        self._release()
-
-    def _release(self) -> None:
-        if self.progress.lease is not None:
-            LaneTable(self.service.objects, self.service.settings.lanes).release(self.progress.lease)
-
-    @contextlib.contextmanager
-    def _channel(self, desk: FailureDesk) -> Iterator[Channel]:
-        channel = open_channel(self.service, self._start_message(0), check=self.watch.check, on_foreign=desk.receive)
+    def _channel(self, execution: Execution) -> Iterator[Channel]:
+        start = self._start_message(0)
+        channel = open_channel(self.service, start, check=self.watch.check, on_foreign=self.desk.receive)
         if self.progress.inbox:
             channel.restore_inbox(self.progress.inbox)
-        if self.progress.channel != "queue":
-            desk.poll_queue(self.watch, self.service, self._lane_number)
         try:
             yield channel
         except HandOver:
@@ -133,21 +89,45 @@ class Coordinator:
             raise LeaseLost(str(error)) from error
         except Exception as error:
             _abort(channel, str(error))
-            raise _as_run_error(error, self._too_late()) from error
+            raise self._as_run_error(error, execution) from error
         else:
-            _clean(channel)
+            channel.flush()
         finally:
             channel.close()
 
-    @property
-    def _lane_number(self) -> int:
-        return self.progress.lease.lane if self.progress.lease else 0
+    def _as_run_error(self, error: Exception, execution: Execution) -> Exception:
+        if isinstance(error, RunError):
+            return error
+        if isinstance(error, ChannelTimeout):
+            return self.too_late()
+        if isinstance(error, SlotFailed):
+            return self._worker_failed(error.fault, execution)
+        if isinstance(error, RunAborted):
+            return self._worker_failed(parse_fault(error.reason, error.source), execution)
+        if isinstance(error, ChannelError | EngineError):
+            return self._worker_failed(fault_of(0, error, self.invocation.request_id, execution.step), execution)
+        return error
+
+    def _worker_failed(self, fault: Fault, execution: Execution) -> WorkerFailed:
+        """The error of the caller: which rank, where in the program, why, and the request ids to look for."""
+        request_id = fault.request_id or str(self.progress.hellos.get(fault.slot, {}).get("request_id", ""))
+        step = execution.step if fault.step is None else fault.step
+        details: dict[str, object] = {"slot": fault.slot, "cause": fault.cause}
+        if fault.slot in self.progress.slots:
+            details["rank"] = self.progress.slots.index(fault.slot)
+        if step is not None:
+            details["step"] = step
+        if fault.lasting:
+            details["lasting"] = fault.cause
+        where = ", ".join(f"{name} {details[name]}" for name in ("rank", "slot", "step") if name in details)
+        details["request_ids"] = [self.invocation.request_id, *([request_id] if request_id else [])]
+        return WorkerFailed(f"worker failed: {where}: {fault.cause}; request {request_id or 'not known'}", **details)
 
     def _start_message(self, slot: int) -> StartMessage:
         return StartMessage(
             run_id=self.request.run_id,
             attempt=self.progress.attempt,
-            lane=self._lane_number,
+            lane=self.progress.lease.lane if self.progress.lease else 0,
             epoch=self.progress.lease.epoch if self.progress.lease else 0,
             slot=slot,
             slots=self.manifest.world_size,
@@ -157,53 +137,51 @@ class Coordinator:
             mac_key=self.progress.mac_key,
         )
 
-    def _start(self, channel: Channel, desk: FailureDesk, execution: Execution) -> None:
+    def _start(self, channel: Channel, execution: Execution) -> None:
         if self.progress.slots:
             return
         others = range(1, self.manifest.world_size)
-        with self._phase("start"):
+        with self.progress.phase("start"):
             if not self.progress.launched:
-                start_workers(self.service, [self._start_message(slot) for slot in others])
                 self.progress.launched = True
-        with self._phase("load"):  # while the workers wake up
+                start_workers(self.service, [self._start_message(slot) for slot in others])
+        with self.progress.phase("load"):  # while the workers wake up
             execution.load()
-        with self._phase("start"):
-            held = self._hear_hellos(channel, desk)
+        with self.progress.phase("start"):
+            held = self._hear_hellos(channel)
             self.progress.slots = execution.slots = bind_ranks(needed_assets(self.manifest), held)
             for slot in others:
                 channel.send_json(slot, Tag(ASSIGN), {"slots": self.progress.slots})
 
-    def _hear_hellos(self, channel: Channel, desk: FailureDesk) -> list[frozenset[str]]:
-        size = self.manifest.world_size
-        held: list[frozenset[str]] = [frozenset()] * size
-        missing = set(range(1, size))
+    def _hear_hellos(self, channel: Channel) -> list[frozenset[str]]:
+        """What each slot holds, once all have come."""
+        size, hellos = self.manifest.world_size, self.progress.hellos
 
         def too_few(cause: str) -> StartFailed:
             quota = concurrency_quota(self.service)
-            return StartFailed(f"needed {size} slots, got {size - len(missing)}; quota {quota}; {cause}")
+            return StartFailed(f"needed {size} slots, got {len(hellos) + 1}; quota {quota}; {cause}")
 
-        desk.too_few = too_few
-        at = _monotonic(self.progress.started_at) + self.request.start_s
+        self.desk.too_few = too_few
+        at = monotonic(self.progress.attempt_at) + self.request.start_s
         with self.watch.limited("start", at, lambda: too_few(f"no hello within start_s={self.request.start_s:g}")):
-            while missing:
-                slot, _, hello = channel.recv_json_any([(slot, Tag(HELLO)) for slot in sorted(missing)])
-                held[slot] = _held(hello)
-                missing.discard(slot)
-        desk.too_few = None
-        return held
+            while missing := [slot for slot in range(1, size) if slot not in hellos]:
+                slot, _, hello = channel.recv_json_any([(slot, Tag(HELLO)) for slot in missing])
+                hellos[slot] = _mapping(hello)
+        self.desk.too_few = None
+        return [frozenset(hellos[slot]["held"]) if slot else frozenset() for slot in range(size)]
 
     def _compute(self, execution: Execution, channel: Channel, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        with self._phase("load"):
+        with self.progress.phase("load"):
             execution.load()
         waited = channel.stats.wait_s
         try:
-            with self._phase("compute"):
+            with self.progress.phase("compute"):
                 return execution.run(channel, inputs, self.watch.check, self.progress.machine)
         finally:
             self._move_wait(channel.stats.wait_s - waited)
 
     def _collect(self, execution: Execution, channel: Channel) -> tuple[RankReport, ...]:
-        with self._phase("collect"):
+        with self.progress.phase("collect"):
             others = range(1, self.manifest.world_size)
             reports = [RankReport.from_json(_mapping(channel.recv_json(slot, Tag(REPORT)))) for slot in others]
         own = execution.report(channel, self.invocation, {})
@@ -213,49 +191,14 @@ class Coordinator:
         self.progress.spend("compute", -seconds)
         self.progress.spend("wait", seconds)
 
-    @contextlib.contextmanager
-    def _phase(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.progress.spend(name, time.perf_counter() - started)
-
-
-def _monotonic(at: float) -> float:
-    return time.monotonic() + at - time.time()
-
-
-def _held(hello: object) -> frozenset[str]:
-    held = hello.get("held", []) if isinstance(hello, dict) else []
-    return frozenset(str(asset) for asset in held)
-
 
 def _mapping(value: object) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise WorkerFailed(f"report: expected an object, got {type(value).__name__}")
+        raise WorkerFailed(f"message of a worker: expected an object, got {type(value).__name__}")
     return value
 
 
 def _abort(channel: Channel, reason: str) -> None:
     with contextlib.suppress(ChannelError):
         channel.abort(reason)
-    with contextlib.suppress(ChannelError):
-        _clean(channel)
-
-
-def _clean(channel: Channel) -> None:
-    channel.flush()
-    channel.cleanup()
-
-
-def _as_run_error(error: Exception, too_late: DeadlineExceeded) -> Exception:
-    if isinstance(error, RunError):
-        return error
-    if isinstance(error, ChannelTimeout):
-        return too_late
-    if isinstance(error, RunAborted):
-        return WorkerFailed(f"worker failed: {error.reason}")
-    if isinstance(error, ChannelError):
-        return WorkerFailed(f"exchange failed: {error}")
-    return error
+        channel.flush()

@@ -9,9 +9,13 @@ class RunError(Exception):
     code = "run_failed"
     retry = False
 
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.details = details
+
     def to_json(self) -> dict[str, object]:
-        """`{type, message, retry}`: what the caller of `infer` gets."""
-        return {"type": self.code, "message": str(self), "retry": self.retry}
+        """`{type, message, retry}` and what else is known: what the caller of `infer` gets."""
+        return {"type": self.code, "message": str(self), "retry": self.retry, **self.details}
 
 
 class BadRequest(RunError):
@@ -47,10 +51,16 @@ class StartFailed(RunError):
 
 
 class WorkerFailed(RunError):
-    """A worker died, ran out of memory or time, or raised."""
+    """A worker died, ran out of memory or time, or raised. Details: rank, slot, step, cause, request_ids."""
 
     code = "worker_failed"
     retry = True
+
+
+class ProgramFailed(RunError):
+    """The program refused these inputs in one attempt and in the next: a third one would end the same way."""
+
+    code = "program_failed"
 
 
 class DeadlineExceeded(RunError):

@@ -52,6 +52,14 @@ class Execution:
         self.machine = Machine(self.load(), channel or _NO_CHANNEL, self.slots, interrupt=interrupt, state=state)
         return self.machine.run(feeds)
 
+    @property
+    def step(self) -> int | None:
+        """Step of the program that the machine is at; None before it began and after it ended."""
+        if self.machine is None or self.loaded is None:
+            return None
+        instructions = self.loaded.program.instructions
+        return instructions[self.machine.state.pc].step if self.machine.state.pc < len(instructions) else None
+
     def report(self, channel: Channel | None, invocation: Invocation, calls: Mapping[str, CallCount]) -> RankReport:
         """What this rank did, up to now."""
         trace = self.machine.trace if self.machine else ()

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from runs.errors import StartFailed, WorkerFailed
+from runs.errors import StartFailed
+from runs.faults import SlotFailed, parse_failure
 from runs.service import Service
-from runs.start import parse_failure
 from runs.watch import Watch
 
 POLL_S = 2.0
 
 
 class FailureDesk:
-    """Takes the notices of one attempt.
+    """Takes the notices of one run.
 
+    attempt: the one under way; notices of earlier ones mean nothing.
     too_few: while workers are being started, the error that a worker that never started means.
     """
 
     def __init__(self, run_id: str, attempt: int) -> None:
-        self._run = (run_id, attempt)
+        self._run_id = run_id
+        self.attempt = attempt
         self.too_few: Callable[[str], StartFailed] | None = None
 
     def receive(self, text: str) -> None:
@@ -27,14 +29,14 @@ class FailureDesk:
 
         Raises:
             StartFailed: the worker never started.
-            WorkerFailed: it did not end well.
+            SlotFailed: it did not end well.
         """
         notice = parse_failure(text)
-        if notice is None or (notice.run_id, notice.attempt) != self._run:
+        if notice is None or (notice.run_id, notice.attempt) != (self._run_id, self.attempt):
             return
-        if notice.throttled and self.too_few is not None:
-            raise self.too_few(f"slot {notice.slot}: {notice.error}")
-        raise WorkerFailed(f"worker failed: slot {notice.slot}: {notice.error}")
+        if notice.fault.throttled and self.too_few is not None:
+            raise self.too_few(f"slot {notice.fault.slot}: {notice.fault.cause}")
+        raise SlotFailed(notice.fault)
 
     def poll_queue(self, watch: Watch, service: Service, lane: int) -> None:
         """Look into the queue every POLL_S, for runs whose channel does not listen to it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,18 @@ class Objects:
     def replace(self, key: str, data: bytes, etag: str) -> str | None:
         """Write over the version `etag`; the new entity tag, or None when it has changed since."""
         return self._conditional(key, data, {"IfMatch": etag})
+
+    def keys(self, prefix: str) -> Iterator[list[str]]:
+        """The keys under a prefix, by the page."""
+        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+            yield [entry["Key"] for entry in page.get("Contents", [])]
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete up to 1,000 objects, those that are not there included."""
+        if keys:
+            self._s3.delete_objects(
+                Bucket=self.bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+            )
 
     def _conditional(self, key: str, data: bytes, condition: dict[str, Any]) -> str | None:
         try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,11 +22,15 @@ _LENGTH = struct.Struct("<Q")
 
 @dataclass
 class Progress:
-    """Rank 0's side of one attempt.
+    """Rank 0's side of a run: what all attempts share, and the one under way.
 
-    mac_key:    hex digits of the run's secret.
-    started_at: seconds since 1970.
+    attempt:    its number, from 1. A newer one fences the processes of an older one.
+    mac_key:    hex digits of the run's secret, the same for all attempts, so that an older one can believe a newer.
+    started_at, attempt_at: when the run and the attempt began, in seconds since 1970.
+    abandoned:  an attempt was given up after its workers had been started: what they did is not in any report.
+    causes:     why earlier attempts failed, where the same cause would end the next one, too.
     channel:    how tensors travel, once that is decided.
+    hellos:     what each slot that has come said of itself.
     slots:      slot of each rank, once ranks are bound.
     machine:    rank 0's machine where it was interrupted.
     inbox:      what the channel had received and not delivered.
@@ -38,9 +43,13 @@ class Progress:
     attempt: int = 1
     mac_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     started_at: float = field(default_factory=time.time)
+    attempt_at: float = field(default_factory=time.time)
+    abandoned: bool = False
+    causes: list[str] = field(default_factory=list)
     channel: str = ""
     lease: Lease | None = None
     launched: bool = False
+    hellos: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     slots: tuple[int, ...] = ()
     machine: MachineState | None = None
     inbox: bytes = b""
@@ -52,6 +61,22 @@ class Progress:
         """Add to a phase."""
         self.phases[phase] = self.phases.get(phase, 0.0) + seconds
 
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add what a block takes to a phase."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spend(name, time.perf_counter() - started)
+
+    def begin_attempt(self) -> None:
+        """Forget the attempt under way and begin the next, on the same lane."""
+        self.attempt += 1
+        self.attempt_at = time.time()
+        self.launched, self.hellos, self.slots = False, {}, ()
+        self.machine, self.inbox = None, b""
+
 
 def dump_progress(progress: Progress) -> bytes:
     """For another process: a JSON header, then the inbox and the machine's tensors as length-prefixed blobs."""
@@ -61,9 +86,13 @@ def dump_progress(progress: Progress) -> bytes:
         "attempt": progress.attempt,
         "mac_key": progress.mac_key,
         "started_at": progress.started_at,
+        "attempt_at": progress.attempt_at,
+        "abandoned": progress.abandoned,
+        "causes": progress.causes,
         "channel": progress.channel,
         "lease": asdict(progress.lease) if progress.lease else None,
         "launched": progress.launched,
+        "hellos": list(progress.hellos.items()),
         "slots": progress.slots,
         "pc": progress.machine.pc if progress.machine else None,
         "tensors": list(tensors),
@@ -88,9 +117,13 @@ def load_progress(data: bytes) -> Progress:
         attempt=header["attempt"],
         mac_key=header["mac_key"],
         started_at=header["started_at"],
+        attempt_at=header["attempt_at"],
+        abandoned=header["abandoned"],
+        causes=header["causes"],
         channel=header["channel"],
         lease=Lease(**header["lease"]) if header["lease"] else None,
         launched=header["launched"],
+        hellos={int(slot): hello for slot, hello in header["hellos"]},
         slots=tuple(header["slots"]),
         machine=None if header["pc"] is None else MachineState(pc=header["pc"], tensors=tensors),
         inbox=blobs[1],

@@ -21,6 +21,8 @@ BillOf = Callable[[Mapping[str, CallCount]], dict[str, Any]]
 
 # After its deadline a run may need this long to say that it failed.
 GRACE_S = 30.0
+# What is left of a run when it has ended.
+_KEPT = ("request.json", "input.npz", "output.npz", "record.json")
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,12 @@ class RunFiles:
         final = with_own_cost(calls, lambda counted: answer | bill(counted), price)
         self.objects.put(self.key("record.json"), json.dumps(final).encode())
         return final
+
+    def sweep(self) -> None:
+        """Delete what the run needed only while it ran: messages, claims, progress."""
+        kept = {self.key(name) for name in _KEPT}
+        for page in self.objects.keys(self.key("")):
+            self.objects.delete([key for key in page if key not in kept])
 
     def record(self) -> dict[str, Any] | None:
         """The answer, or None while the run goes on."""

@@ -18,6 +18,8 @@ DEFAULT_WAIT_S = 90.0
 DEFAULT_DEADLINE_S = 840.0
 DEFAULT_START_S = 120.0
 DEFAULT_LANE_WAIT_S = 10.0
+DEFAULT_ATTEMPTS = 3
+MAX_ATTEMPTS = 10
 CHANNELS = ("queue", "object")
 ENCODINGS = ("json", "npz")
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -37,6 +39,7 @@ class Request:
     deadline_s: the run ends, one way or the other, within this time.
     start_s:    every worker has said hello within this time, or the run fails.
     lane_wait_s: how long to wait for a free lane.
+    max_attempts: a run whose worker is lost begins again so often in all; 1 = never.
     """
 
     model: str
@@ -51,6 +54,7 @@ class Request:
     deadline_s: float = DEFAULT_DEADLINE_S
     start_s: float = DEFAULT_START_S
     lane_wait_s: float = DEFAULT_LANE_WAIT_S
+    max_attempts: int = DEFAULT_ATTEMPTS
 
     def to_json(self) -> dict[str, object]:
         """What `parse_request` reads back."""
@@ -82,6 +86,7 @@ def parse_request(event: object) -> Request:
         deadline_s=_seconds(event, "deadline_s", DEFAULT_DEADLINE_S),
         start_s=_seconds(event, "start_s", DEFAULT_START_S),
         lane_wait_s=_seconds(event, "lane_wait_s", DEFAULT_LANE_WAIT_S),
+        max_attempts=_count(event, "max_attempts", DEFAULT_ATTEMPTS, MAX_ATTEMPTS),
     )
     if sum(map(bool, (request.inputs, request.inputs_npz, request.inputs_uri))) != 1:
         raise BadRequest("request: expected exactly one of inputs, inputs_npz, inputs_uri")
@@ -213,3 +218,10 @@ def _seconds(event: Mapping[str, Any], name: str, default: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 86_400:
         raise BadRequest(f"{name}: expected seconds between 0 and 86,400, got {str(value)[:80]!r}")
     return float(value)
+
+
+def _count(event: Mapping[str, Any], name: str, default: int, most: int) -> int:
+    value = event.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise BadRequest(f"{name}: expected a whole number from 1 to {most}, got {str(value)[:80]!r}")
+    return value

@@ -19,7 +19,7 @@ from bundle.manifest import Manifest
 from bundle.registry import read_record
 from costs import CallCount, merge, subtract
 from runs.answer import bill, figures, predictions, reported_calls, usage_of, wanted
-from runs.coordinator import Coordinator
+from runs.driver import Driver
 from runs.errors import InternalError, ModelNotFound, RunError
 from runs.inputs import fetch_inputs
 from runs.manifests import cached_manifest
@@ -127,7 +127,7 @@ class _Job:
         watch = Watch()
         leave_at = self._invocation.ends_at - 2 * MARGIN_S
         watch.limit("wait", min(leave_at, leave_at if answer_by is None else answer_by), HandOver)
-        run = Coordinator(
+        run = Driver(
             self._service, self._manifest, self._request, self._deadline, self._invocation, self._progress, watch
         )
         try:
@@ -159,6 +159,8 @@ class _Job:
             "model": self._request.model,
             "version": self._manifest.version[:12],
             **head,
+            "attempts": self._progress.attempt,
+            "calls_complete": not self._progress.abandoned,
             "seconds": round(time.time() - self._progress.started_at, 4),
             **figures(self._manifest, self._progress, reports),
         }

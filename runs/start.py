@@ -1,8 +1,7 @@
-"""What a worker is told when it is started, and what Lambda says of one that failed."""
+"""What a worker is told when it is started."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -46,40 +45,3 @@ class StartMessage:
             if not isinstance(event[name], kinds[str(spec.type)]):
                 raise ValueError(f"start message: {name}: expected {spec.type}, got {type(event[name]).__name__}")
         return StartMessage(**event)
-
-
-@dataclass(frozen=True)
-class FailureNotice:
-    """Lambda's word that a worker did not end well: it raised, died, ran out of time, or never started.
-
-    throttled: it never started, because all of the account's slots were taken.
-    """
-
-    run_id: str
-    attempt: int
-    slot: int
-    error: str
-    throttled: bool
-
-
-def parse_failure(text: str) -> FailureNotice | None:
-    """The notice in a message of an OnFailure destination; None when the text is something else."""
-    try:
-        record = json.loads(text)
-        start = record["requestPayload"]
-        answer = record.get("responsePayload") or {}
-        condition = str(record.get("requestContext", {}).get("condition", ""))
-        run_id, attempt, slot = str(start["run_id"]), int(start["attempt"]), int(start["slot"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-    kind, message = _cause(answer)
-    throttled = condition == "EventAgeExceeded" or "TooManyRequests" in kind or message.startswith("Rate Exceeded")
-    return FailureNotice(run_id, attempt, slot, f"{kind}: {message}".strip(": ") or condition, throttled)
-
-
-def _cause(answer: object) -> tuple[str, str]:
-    if not isinstance(answer, Mapping):
-        return "", str(answer)
-    kind = str(answer.get("errorType") or answer.get("__type") or "")
-    message = str(answer.get("errorMessage") or answer.get("message") or "")
-    return kind, " ".join(message.split())[:500]

@@ -11,6 +11,10 @@ class HandOver(Exception):
     """The caller has waited long enough: answer now, go on in another process."""
 
 
+class RunOver(Exception):
+    """The run has ended without this process: leave."""
+
+
 class Watch:
     """The `check` hook of rank 0's channel and machine: called while it waits and between instructions.
 
@@ -55,3 +59,8 @@ class Watch:
             if now >= self._next[index]:
                 self._next[index] = now + every_s
                 action()
+
+
+def monotonic(at: float) -> float:
+    """A time in seconds since 1970, in time.monotonic's seconds."""
+    return time.monotonic() + at - time.time()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -42,3 +42,13 @@ def registered_digits(deployment: Deployment) -> Callable[[str, int], str]:
         return name
 
     return register
+
+
+@pytest.fixture(scope="module")
+def slow_model(deployment: Deployment) -> Iterator[tuple[str, dict[str, NDArray[Any]]]]:
+    """A sparse network of many exchanges over three workers: a run takes some seconds."""
+    card = get_card("graphchallenge-1024")
+    given = {"layers": str(60)}
+    deployment.client.register(card.name, name="slow", strategy="row", workers=3, options=given)
+    yield "slow", dict(card.examples(card.parse(given), 2_000).inputs)
+    deployment.client.remove("slow")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +19,12 @@ from client.cloud import EmbeddedCloud
 from client.target import find_stage
 from runs.errors import StartFailed
 from runs.failures import FailureDesk
-from runs.lease import held_lanes
-from runs.objects import Objects
 from tests.conftest import Deployment, deploy
+from tests.e2e.world import keys_under, killing_a_worker, leases
 from zoo.registry import get_card
 
 Digits = dict[str, NDArray[Any]]
 Register = Callable[[str, int], str]
-LAYERS = 60
-
-
-@pytest.fixture(scope="module")
-def slow_model(deployment: Deployment) -> Iterator[tuple[str, Digits]]:
-    """A sparse network of many exchanges over three workers: a run takes some seconds."""
-    card = get_card("graphchallenge-1024")
-    given = {"layers": str(LAYERS)}
-    deployment.client.register(card.name, name="slow", strategy="row", workers=3, options=given)
-    yield "slow", dict(card.examples(card.parse(given), 2_000).inputs)
-    deployment.client.remove("slow")
 
 
 def test_from_the_second_request_on_nearly_no_rank_loads_a_shard(
@@ -67,6 +53,8 @@ def test_a_new_version_is_loaded_again(deployment: Deployment) -> None:
     assert answers[0].figures["version"] != answers[1].figures["version"]
     again = deployment.client.infer("renewed", x)
     assert not any(rank["shard_loads"] for rank in again.figures["ranks"])
+    deployment.client.roll_back("renewed")
+    assert deployment.client.infer("renewed", x).figures["version"] == answers[0].figures["version"]
 
 
 @pytest.mark.parametrize("wait_s", [0, 0.05, 1])
@@ -98,29 +86,31 @@ def test_a_run_longer_than_the_clients_socket_timeout_is_one_run_with_one_bill(
     assert len(invocations) == 3
 
 
-def test_a_killed_worker_is_a_typed_error_within_15_s_and_the_next_request_works(
+def test_a_killed_worker_of_the_only_attempt_is_a_typed_error_within_15_s_and_the_next_request_works(
     deployment: Deployment, slow_model: tuple[str, Digits]
 ) -> None:
     name, inputs = slow_model
     expected = deployment.client.infer(name, inputs).outputs["y"]
     for channel in ("queue", "object"):
-        with _killing_a_worker(deployment, after_s=1.0) as killed_at, pytest.raises(RunFailed) as failure:
-            deployment.client.infer(name, inputs, channel=channel)
+        run_id = uuid.uuid4().hex
+        with killing_a_worker(deployment, run_id) as killed_at, pytest.raises(RunFailed) as failure:
+            deployment.client.infer(name, inputs, run_id=run_id, channel=channel, max_attempts=1)
         assert failure.value.error["type"] == "worker_failed"
+        assert len(failure.value.error["request_ids"]) == 2
         assert failure.value.error["retry"] is True
         assert time.monotonic() - killed_at[0] < 15
         assert np.array_equal(deployment.client.infer(name, inputs, channel=channel).outputs["y"], expected)
-    assert _leases(deployment) == []
+    assert leases(deployment) == []
 
 
 def test_nothing_is_left_behind(deployment: Deployment, slow_model: tuple[str, Digits]) -> None:
     name, inputs = slow_model
     for channel in ("queue", "object"):
         run_id = deployment.client.infer(name, inputs, channel=channel).run_id
-        assert _keys(deployment.client, f"runs/{run_id}/") <= {
+        assert keys_under(deployment.client, f"runs/{run_id}/") <= {
             f"runs/{run_id}/{file}" for file in ("request.json", "record.json", "output.npz")
         }
-    assert _leases(deployment) == []
+    assert leases(deployment) == []
 
 
 def test_three_runs_at_once_over_two_lanes_are_all_right(
@@ -156,7 +146,7 @@ def test_a_quota_too_small_for_the_ranks_is_one_line_and_leaves_nothing(
         assert time.monotonic() - started < 15
         assert failure.value.error["type"] == "quota_too_small"
         assert "\n" not in str(failure.value)
-        assert _leases(small) == []
+        assert leases(small) == []
         small.client.register("digits-mlp", name="narrow", strategy="row", workers=3)
         assert small.client.infer("narrow", digits).status == "done"
     finally:
@@ -176,53 +166,8 @@ def test_a_worker_that_never_starts_is_one_line_with_needed_and_got() -> None:
         desk.receive(json.dumps(notice))
 
 
-@contextlib.contextmanager
-def _killing_a_worker(deployment: Deployment, after_s: float) -> Iterator[list[float]]:
-    """SIGKILL one busy process of the `worker` function; the list holds when."""
-    killed_at: list[float] = []
-
-    def kill() -> None:
-        time.sleep(after_s)
-        pid = max(_worker_processes(deployment), key=_cpu_ticks)
-        os.kill(pid, signal.SIGKILL)
-        killed_at.append(time.monotonic())
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
-        yield killed_at
-    finally:
-        thread.join()
-
-
-def _worker_processes(deployment: Deployment) -> list[int]:
-    """Processes of the cloud's group that run the `worker` function."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            words = (folder / "cmdline").read_bytes().decode()
-            if os.getpgid(int(folder.name)) == deployment.cloud.require().pid and "-worker-" in words:
-                found.append(int(folder.name))
-    return found
-
-
-def _cpu_ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return int(fields[11]) + int(fields[12])
-
-
-def _keys(client: Client, prefix: str) -> set[str]:
-    pages = client.stage.s3.get_paginator("list_objects_v2").paginate(Bucket=client.stage.bucket, Prefix=prefix)
-    return {entry["Key"] for page in pages for entry in page.get("Contents", [])}
-
-
 def _run_ids(client: Client) -> set[str]:
-    return {key.split("/")[1] for key in _keys(client, "runs/")}
-
-
-def _leases(deployment: Deployment) -> list[object]:
-    stage = deployment.client.stage
-    return list(held_lanes(Objects(stage.s3, stage.bucket), 2))
+    return {key.split("/")[1] for key in keys_under(client, "runs/")}
 
 
 def _eventually(read: Callable[[], Any], good: Callable[[Any], bool], timeout_s: float = 20) -> Any:

@@ -1,0 +1,174 @@
+"""A run on rank 0's side: one lane, one deadline, and as many attempts as it takes.
+
+An attempt that loses a worker is given up everywhere: its processes are told, and fenced by the next attempt's number.
+What another attempt cannot mend ends the run at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from bundle.manifest import Manifest
+from runs.claims import Claims
+from runs.coordinator import Coordinator, Outcome
+from runs.errors import DeadlineExceeded, LeaseLost, ProgramFailed, RunError, StartFailed, WorkerFailed
+from runs.execute import Execution
+from runs.failures import FailureDesk
+from runs.launch import check_quota
+from runs.lease import LaneTable
+from runs.progress import Progress
+from runs.record import RunFiles
+from runs.request import Request
+from runs.service import Invocation, Service
+from runs.values import Array
+from runs.watch import HandOver, Watch, monotonic
+from runs.wiring import choose_channel
+
+# A lease outlives its run's deadline by this much, for the clean-up.
+LEASE_GRACE_S = 30.0
+# How long the clean-up of a failed run waits for its workers to leave.
+LEAVE_S = 5.0
+# Before workers are started again that did not all start: other runs may end meanwhile.
+PAUSE_S = 1.0
+
+
+@dataclass
+class Driver:
+    """Rank 0 of one run in this process.
+
+    deadline: seconds since 1970. watch: what interrupts rank 0 while it waits.
+    """
+
+    service: Service
+    manifest: Manifest
+    request: Request
+    deadline: float
+    invocation: Invocation
+    progress: Progress
+    watch: Watch
+
+    def run(self, inputs: Mapping[str, Array]) -> Outcome:
+        """The answer to these inputs. The lane is returned and nothing of the exchange left, however it ends.
+
+        Raises:
+            RunError: why there is none.
+            HandOver: the caller has waited long enough; `progress` holds what another process needs.
+        """
+        self.watch.limit("deadline", monotonic(self.deadline), self._too_late)
+        if self.manifest.world_size == 1:
+            return self._alone(inputs)
+        self._reserve()
+        with self._lane():
+            return self._attempts(inputs)
+
+    def _too_late(self) -> DeadlineExceeded:
+        return DeadlineExceeded(f"run {self.request.run_id}: not done within deadline_s={self.request.deadline_s:g}")
+
+    def _alone(self, inputs: Mapping[str, Array]) -> Outcome:
+        execution = Execution(self.service, self.manifest, 0, (0,))
+        with self.progress.phase("load"):
+            execution.load()
+        with self.progress.phase("compute"):
+            outputs = execution.run(None, inputs, self.watch.check, None)
+        return Outcome(outputs, (execution.report(None, self.invocation, {}),))
+
+    def _reserve(self) -> None:
+        size = self.manifest.world_size
+        if self.progress.lease is not None:
+            return
+        with self.progress.phase("start"):
+            self.progress.channel = choose_channel(self.service, self.request.channel, size)
+            check_quota(self.service, size)
+            lanes = LaneTable(self.service.objects, self.service.settings.lanes, sleep=self._sleep)
+            duration_s = self.deadline - time.time() + LEASE_GRACE_S
+            self.progress.lease = lanes.acquire(self.request.run_id, duration_s, self.request.lane_wait_s)
+        self.progress.attempt_at = time.time()
+
+    @contextlib.contextmanager
+    def _lane(self) -> Iterator[None]:
+        try:
+            yield
+        except (HandOver, LeaseLost):
+            raise
+        except BaseException as error:
+            self._give_up(error)
+            self._leave_lane()
+            raise
+        self._leave_lane()
+
+    def _leave_lane(self) -> None:
+        try:
+            self._files.sweep()
+        finally:
+            if self.progress.lease is not None:
+                LaneTable(self.service.objects, self.service.settings.lanes).release(self.progress.lease)
+
+    def _attempts(self, inputs: Mapping[str, Array]) -> Outcome:
+        desk = FailureDesk(self.request.run_id, self.progress.attempt)
+        if self.progress.channel != "queue" and self.progress.lease is not None:
+            desk.poll_queue(self.watch, self.service, self.progress.lease.lane)
+        while True:
+            try:
+                return self._attempt(desk, inputs)
+            except (StartFailed, WorkerFailed) as error:
+                self._check_mendable(error)
+                self._bar_late_starts()
+                self.progress.begin_attempt()
+                desk.attempt, desk.too_few = self.progress.attempt, None
+                if isinstance(error, StartFailed):
+                    self._sleep(PAUSE_S)
+
+    def _attempt(self, desk: FailureDesk, inputs: Mapping[str, Array]) -> Outcome:
+        return Coordinator(
+            self.service,
+            self.manifest,
+            self.request,
+            self.deadline,
+            self.invocation,
+            self.progress,
+            self.watch,
+            desk,
+            self._too_late,
+        ).run(inputs)
+
+    def _check_mendable(self, error: RunError) -> None:
+        """Let the error pass where another attempt may end better."""
+        self.progress.abandoned = self.progress.abandoned or self.progress.launched
+        cause = str(error.details.get("lasting", ""))
+        if cause and cause in self.progress.causes:
+            raise ProgramFailed(f"the same in {self.progress.attempt} attempts: {error}", **error.details) from error
+        if cause:
+            self.progress.causes.append(cause)
+        if self.progress.attempt >= self.request.max_attempts:
+            raise error
+
+    def _bar_late_starts(self) -> list[int]:
+        """Keep the workers of this attempt from coming that have not come; the slots of those that have."""
+        if not self.progress.launched:
+            return []
+        missing = set(range(1, self.manifest.world_size)) - set(self.progress.hellos)
+        return [*self.progress.hellos, *self._claims.bar(sorted(missing))]
+
+    def _give_up(self, error: BaseException) -> None:
+        """Wait for the workers of the attempt under way to leave, so that they leave nothing behind."""
+        self.progress.abandoned = self.progress.abandoned or self.progress.launched
+        dead = error.details.get("slot") if isinstance(error, RunError) else None
+        with contextlib.suppress(BotoCoreError, ClientError):
+            self._claims.await_left([slot for slot in self._bar_late_starts() if slot != dead], LEAVE_S)
+
+    def _sleep(self, seconds: float) -> None:
+        self.watch.check()
+        time.sleep(seconds)
+
+    @property
+    def _claims(self) -> Claims:
+        return Claims(self.service.objects, self.request.run_id, self.progress.attempt)
+
+    @property
+    def _files(self) -> RunFiles:
+        return RunFiles(self.service.objects, self.request.run_id)

@@ -1,0 +1,106 @@
+"""Why a slot left an attempt: in its own words, which it sends to the others, or in Lambda's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from bundle.errors import CorruptBundleError, MissingKeyError
+from engine.errors import FeedError, KernelError, ProgramError
+
+# What these say of an attempt they say of the next one, too: the same program meets the same inputs.
+_LASTING = frozenset(
+    kind.__name__ for kind in (CorruptBundleError, MissingKeyError, FeedError, KernelError, ProgramError)
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What went wrong on a slot.
+
+    kind:       the exception's class, or Lambda's errorType.
+    request_id: of the slot's invocation, where known.
+    step:       of the program, where known.
+    throttled:  it never started, because all of the account's slots were taken.
+    """
+
+    slot: int
+    kind: str
+    message: str
+    request_id: str = ""
+    step: int | None = None
+    throttled: bool = False
+
+    @property
+    def cause(self) -> str:
+        """Kind and message, as they would be again if the same thing happened elsewhere."""
+        return f"{self.kind}: {self.message}".strip(": ")
+
+    @property
+    def lasting(self) -> bool:
+        """Whether another attempt is likely to end the same way."""
+        return self.kind in _LASTING
+
+    def to_text(self) -> str:
+        """For the reason of an abort."""
+        return json.dumps(asdict(self))
+
+
+class SlotFailed(Exception):
+    """A slot is lost to this attempt."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(f"slot {fault.slot}: {fault.cause}")
+        self.fault = fault
+
+
+@dataclass(frozen=True)
+class FailureNotice:
+    """Lambda's word that a worker did not end well: it raised, died, ran out of time, or never started."""
+
+    run_id: str
+    attempt: int
+    fault: Fault
+
+
+def fault_of(slot: int, error: BaseException, request_id: str, step: int | None) -> Fault:
+    """What an exception means for the slot that raised it."""
+    return Fault(slot, type(error).__name__, _one_line(str(error)), request_id, step)
+
+
+def parse_fault(reason: str, source: int) -> Fault:
+    """The fault in the reason of an abort that slot `source` sent; any other text is a fault without a kind."""
+    try:
+        return Fault(**json.loads(reason))
+    except (ValueError, TypeError):
+        return Fault(source, "", _one_line(reason))
+
+
+def parse_failure(text: str) -> FailureNotice | None:
+    """The notice in a message of an OnFailure destination; None when the text is something else."""
+    try:
+        record = json.loads(text)
+        start = record["requestPayload"]
+        answer = record.get("responsePayload") or {}
+        context = record.get("requestContext", {})
+        condition, request_id = str(context.get("condition", "")), str(context.get("requestId", ""))
+        run_id, attempt, slot = str(start["run_id"]), int(start["attempt"]), int(start["slot"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    kind, message = _cause(answer)
+    throttled = condition == "EventAgeExceeded" or "TooManyRequests" in kind or message.startswith("Rate Exceeded")
+    return FailureNotice(
+        run_id, attempt, Fault(slot, kind, message or ("" if kind else condition), request_id, None, throttled)
+    )
+
+
+def _cause(answer: object) -> tuple[str, str]:
+    if not isinstance(answer, Mapping):
+        return "", _one_line(str(answer))
+    kind = str(answer.get("errorType") or answer.get("__type") or "")
+    return kind, _one_line(str(answer.get("errorMessage") or answer.get("message") or ""))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:500]

@@ -1,0 +1,79 @@
+"""What the end-to-end tests do to the cloud behind the service's back, and what they find there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from client.api import Client
+from runs.lease import held_lanes
+from runs.objects import Objects
+from tests.conftest import Deployment
+
+BUSY_TICKS = 3
+
+
+@contextlib.contextmanager
+def killing_a_worker(deployment: Deployment, run_id: str, attempt: int = 1, slots: int = 3) -> Iterator[list[float]]:
+    """SIGKILL a busy process of the `worker` function once all workers of the attempt are up; the list holds when."""
+    killed_at: list[float] = []
+
+    def kill() -> None:
+        claims = {f"runs/{run_id}/claims/{attempt}-{slot}" for slot in range(1, slots)}
+        until = time.monotonic() + 60
+        while not claims <= keys_under(deployment.client, f"runs/{run_id}/") and time.monotonic() < until:
+            time.sleep(0.05)
+        os.kill(_busiest(lambda: _worker_processes(deployment)), signal.SIGKILL)
+        killed_at.append(time.monotonic())
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed_at
+    finally:
+        thread.join()
+
+
+def _worker_processes(deployment: Deployment) -> list[int]:
+    """Processes of the cloud's group that run the `worker` function."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            words = (folder / "cmdline").read_bytes().decode()
+            if os.getpgid(int(folder.name)) == deployment.cloud.require().pid and "-worker-" in words:
+                found.append(int(folder.name))
+    return found
+
+
+def _busiest(processes: Callable[[], list[int]], over_s: float = 0.2, tries: int = 60) -> int:
+    """The process that has used most of a processor for `over_s`: one that takes part in a run."""
+    for _ in range(tries):
+        before = {pid: _cpu_ticks(pid) for pid in processes()}
+        time.sleep(over_s)
+        spent = {pid: _cpu_ticks(pid) - ticks for pid, ticks in before.items()}
+        busiest = max(spent, key=lambda pid: spent[pid])
+        if spent[busiest] >= BUSY_TICKS:
+            break
+    return busiest
+
+
+def _cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def keys_under(client: Client, prefix: str) -> set[str]:
+    """Keys of the stage's bucket."""
+    pages = client.stage.s3.get_paginator("list_objects_v2").paginate(Bucket=client.stage.bucket, Prefix=prefix)
+    return {entry["Key"] for page in pages for entry in page.get("Contents", [])}
+
+
+def leases(deployment: Deployment) -> list[object]:
+    """Lanes that are taken."""
+    stage = deployment.client.stage
+    return list(held_lanes(Objects(stage.s3, stage.bucket), 2))
