@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from partition.rules import (
+    attention,
     conv,
     einsum,
     elementwise,
+    fused,
     indexing,
     layout,
     matmul,
@@ -13,6 +15,7 @@ from partition.rules import (
     normalization,
     pooling,
     quantized,
+    recurrent,
     reduction,
     softmax,
     sparse,
@@ -23,9 +26,11 @@ from partition.rules.rule import REPEATED, Letters, Rule
 
 __all__ = ["REPEATED", "RULES", "Letters", "OpFacts", "Rule", "RuleBook"]
 _MODULES = (
+    attention,
     conv,
     einsum,
     elementwise,
+    fused,
     indexing,
     layout,
     matmul,
@@ -33,6 +38,7 @@ _MODULES = (
     normalization,
     pooling,
     quantized,
+    recurrent,
     reduction,
     softmax,
     sparse,

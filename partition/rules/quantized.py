@@ -24,7 +24,10 @@ def quantize(facts: OpFacts) -> Rule | None:
 
 @RULES.register("MatMulInteger")
 def matmul_integer(facts: OpFacts) -> Rule | None:
-    """`m k, k n, -, n -> m n; reduce k: sum`: sums of integers are exact, but onnxruntime 1.31 leaves those of nothing unset."""
+    """`m k, k n, -, n -> m n; reduce k: sum`: sums of integers are exact.
+
+    onnxruntime 1.31 leaves sums of nothing unset.
+    """
     core = _product(facts, 0, 1)
     zeros = _followers(facts, core, {2: "m", 3: "n"})
     if core is None or zeros is None:

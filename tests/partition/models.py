@@ -162,12 +162,26 @@ def mobile_cnn() -> onnx.ModelProto:
     return model(nodes, {"x": ["n", 3, 10, 10]}, ["y"], {**weights, "s": np.linspace(0.5, 2, 12, dtype=np.float32)})
 
 
+def heads() -> onnx.ModelProto:
+    """Attention as one op, 6 heads of 4 in one axis, between dense layers."""
+    nodes = [helper.make_node("MatMul", ["x", f"w{name}"], [name]) for name in "qkv"]
+    nodes += [
+        helper.make_node("MultiHeadAttention", ["q", "k", "v"], ["a"], num_heads=6, domain="com.microsoft"),
+        helper.make_node("MatMul", ["a", "wo"], ["y"]),
+    ]
+    weights = {f"w{name}": floats(24, 24, seed=i, scale=0.2) for i, name in enumerate("qkvo")}
+    proto = model(nodes, {"x": ["n", 5, 24]}, ["y"], weights)
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return proto
+
+
 DENSE: dict[str, Callable[[], onnx.ModelProto]] = {
     "attention_like": attention_like,
     "bias_only": bias_only,
     "control_flow": control_flow,
     "digits_mlp": digits_mlp,
     "gemm_variants": gemm_variants,
+    "heads": heads,
     "mixed_batch": mixed_batch,
     "mobile_cnn": mobile_cnn,
     "residual": residual,

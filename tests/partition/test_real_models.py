@@ -31,6 +31,18 @@ def test_real_model_equals_onnxruntime(name: str, strategy: str) -> None:
     assert report.ok, report.problems
 
 
+@needs_data
+@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("strategy", ["row", "column"])
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_of_a_real_network_are_divided(name: str, strategy: str, workers: int) -> None:
+    """Uneven layers of a small network cost it up to a third of a share."""
+    inputs = dict(np.load(DATA / "models" / f"{name}.npz"))
+    report = verify(DATA / "models" / f"{name}.onnx", inputs, workers, strategy)
+    assert report.ok, report.problems
+    assert max(rank.weight_bytes for rank in report.ranks) <= 1.34 * report.model_weight_bytes / workers
+
+
 def official() -> tuple[onnx.ModelProto, list[Any], float]:
     """The first layers of the official network, as ONNX and as scipy matrices [neurons, neurons], and its bias."""
     stored = np.load(DATA / "graphchallenge" / "neuron1024-l120-weights.npz")

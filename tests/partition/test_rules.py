@@ -11,10 +11,11 @@ from partition.errors import RuleError
 from partition.rules import RULES, OpFacts, Rule, RuleBook
 from tests.partition import cases
 from tests.partition.cases import Golden
+from tests.partition.cases_fused import FUSIONS
 from tests.partition.cases_moving import MORE
 from tests.partition.oracle import Case, missing_letters, wrong_letters
 
-GOLDEN = [*cases.GOLDEN, *MORE]
+GOLDEN = [*cases.GOLDEN, *MORE, *FUSIONS]
 
 
 def _name(golden: Golden) -> str:

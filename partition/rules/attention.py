@@ -1,0 +1,95 @@
+"""Attention as one op: samples and heads are independent. Heads that share one axis are counted by attributes."""
+
+from __future__ import annotations
+
+from partition.rules.facts import OpFacts, Shape
+from partition.rules.registry import RULES
+from partition.rules.rule import REPEATED, Letters, Rule
+
+_DOMAIN = "com.microsoft"
+_KEYS, _VALUES = ("b", "h", "p", "d"), ("b", "h", "p", "e")
+_SPLIT: tuple[Letters, ...] = (("b", "h", "q", "d"), ("b", "h", "k", "d"), ("b", "h", "k", "e"))
+_JOINED: tuple[Letters, ...] = (("b", "q", "h"), ("b", "k", "h"), ("b", "k", "h"))
+_SPLIT_RESULT = ("b", "h", "q", "e")
+_Units = dict[str, tuple[str, ...]]
+_HEADS: _Units = {"h": ("num_heads",)}
+
+
+@RULES.register("Attention")
+def attention(facts: OpFacts) -> Rule | None:
+    """`b h q d, b h k d, b h k e -> b h q e`; with three axes `b q h`, of which `h` stays whole.
+
+    onnxruntime 1.31 takes a joined axis whose size is open, as that of a part is, for one of size 0.
+    """
+    shapes = facts.shapes
+    query, key = shapes[:2]
+    if not query or not key or len(query) != len(key) or len(facts.outputs) > 3 or len(shapes) > 6:
+        return None
+    split = len(query) == 4
+    mask = _mask(shapes[3], query if split else None) if len(shapes) > 3 else ()
+    if mask is None or (split and query[1] != key[1]):
+        return None
+    inputs = (*(_SPLIT if split else _JOINED), mask, _KEYS, _VALUES)
+    given = tuple(axes if s is not None else () for axes, s in zip(inputs, shapes, strict=False))
+    return _by_heads(facts, given, _SPLIT_RESULT if split else _JOINED[0], {}, "dknp" if split else "hdknp")
+
+
+@RULES.register("MultiHeadAttention", domain=_DOMAIN)
+def multi_head(facts: OpFacts) -> Rule | None:
+    """`b q h, b k h, b k h -> b q h; units h: num_heads`; beside a bias or a mask no rule."""
+    shapes = facts.shapes
+    plain = len(shapes) >= 3 and all(s is not None and len(s) == 3 for s in shapes[:3])
+    if not plain or any(s is not None for s in shapes[3:]) or len(facts.outputs) > 1:
+        return None
+    rest = tuple(() for _ in shapes[3:])
+    return _by_heads(facts, (*_JOINED, *rest), _JOINED[0], _HEADS)
+
+
+@RULES.register("RotaryEmbedding")
+def rotary(facts: OpFacts) -> Rule | None:
+    """`b h s d, p d2, p d2, b s -> b h s d`; with three axes `b s h`, whose heads num_heads counts."""
+    x, cos = facts.shapes[0], facts.shapes[1]
+    if not x or not cos or len(x) not in (3, 4):
+        return None
+    places: Letters = ("b", "s") if len(facts.shapes) > 3 and facts.shapes[3] is not None else ()
+    table: Letters = () if places else ("b", "s", "t")
+    return _rotary(facts, (table, table, places)[: len(facts.shapes) - 1])
+
+
+@RULES.register("RotaryEmbedding", domain=_DOMAIN)
+def rotary_fused(facts: OpFacts) -> Rule | None:
+    """`b h s d, b s, -, - -> b h s d`; a single position is that of every sample's first element."""
+    x, places = facts.shapes[:2]
+    if not x or not places or len(x) not in (3, 4):
+        return None
+    placed = len(places) == 2
+    return _rotary(facts, (("b", "s") if placed else (), (), ()), "dt" if placed else "dst")
+
+
+def _rotary(facts: OpFacts, rest: tuple[Letters, ...], whole: str = "dt") -> Rule | None:
+    split = len(facts.shapes[0] or ()) == 4
+    x = ("b", "h", "s", "d") if split else ("b", "s", "h")
+    return _by_heads(facts, (x, *rest), x, {} if split else _HEADS, whole)
+
+
+def _by_heads(
+    facts: OpFacts, inputs: tuple[Letters, ...], output: Letters, units: _Units, whole: str = "dknp"
+) -> Rule | None:
+    """Onnxruntime 1.31 refuses to attend to nothing. A causal query knows its place; heads must be counted."""
+    if any(name not in facts.attributes for names in units.values() for name in names):
+        return None
+    outputs = (output, _KEYS, _VALUES)[: len(facts.outputs)]
+    letters = {name for axes in (*inputs, *outputs) for name in axes} - {REPEATED}
+    causal = facts.integer("is_causal", 0) or facts.integer("unidirectional", 0)
+    fixed = letters & {*whole, *("q" if causal else "")}
+    return Rule(inputs, outputs, whole=frozenset(fixed), solid=frozenset(letters - fixed - units.keys()), units=units)
+
+
+def _mask(mask: Shape | None, query: Shape | None) -> Letters | None:
+    """Letters of a mask, aligned to the right of `b h q k`; None if it has heads that are not axes of the query."""
+    if mask is None:
+        return ()
+    own = ("b", "h", "q", "n")[4 - len(mask) :]
+    if query is None and any(name == "h" and size != 1 for name, size in zip(own, mask, strict=True)):
+        return None
+    return tuple(REPEATED if size == 1 else name for name, size in zip(own, mask, strict=True))

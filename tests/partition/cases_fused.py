@@ -1,0 +1,88 @@
+"""Cases of attention, recurrent cells and fused ops; see tests.partition.cases."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.partition.cases import X3, Golden, X, _case, _floats
+
+_MS = "com.microsoft"
+_X4, _KV = _floats(3, 6, 5, 4), _floats(3, 6, 7, 4)
+_FLAT = _floats(3, 5, 24)
+_FEATURES = _floats(7)
+_ANGLES, _PLACES = _floats(9, 2), np.arange(15).reshape(3, 5) % 9
+_HEADS = {"q_num_heads": 6, "kv_num_heads": 6}
+_B = np.array([4, 2, 3], np.int32)
+
+FUSED = [
+    *(Golden(_case(op, X, domain=_MS), "a b -> a b") for op in ("Gelu", "QuickGelu")),
+    *(Golden(_case(op, X, _FEATURES, domain=_MS), "a b, b -> a b") for op in ("FastGelu", "BiasGelu")),
+    Golden(
+        _case("SkipLayerNormalization", X3, X3, _FEATURES, domain=_MS),
+        "a b c, a b c, - -> a b c; whole c",
+    ),
+    Golden(
+        _case("SkipSimplifiedLayerNormalization", X3, X3, _FEATURES, domain=_MS),
+        "a b c, a b c, - -> a b c; whole c",
+    ),
+    Golden(
+        _case("FusedMatMul", X, _floats(4, 7), transB=1, alpha=0.5, domain=_MS, weights=(1,)),
+        "m k, n k -> m n; reduce k: sum; row n; column k; linear 0 | 1; solid k n",
+    ),
+]
+
+ATTENTION = [
+    Golden(
+        _case("Attention", _X4, _KV, _KV, version=23),
+        "b h q d, b h k d, b h k e -> b h q e; whole d k; solid b e h q",
+    ),
+    Golden(
+        _case("Attention", _FLAT, _FLAT, _FLAT, version=23, is_causal=1, **_HEADS),
+        "b q h, b k h, b k h -> b q h; whole h k q; solid b",
+    ),
+    Golden(
+        _case("Attention", _X4, _KV, _KV, _floats(1, 6, 5, 7), version=23),
+        "b h q d, b h k d, b h k e, 1 h q n -> b h q e; whole d k n; solid b e h q",
+    ),
+    Golden(
+        _case("MultiHeadAttention", _FLAT, _FLAT, _FLAT, num_heads=6, domain=_MS),
+        "b q h, b k h, b k h -> b q h; whole k; solid b q; units h: num_heads",
+    ),
+    Golden(
+        _case("RotaryEmbedding", _X4, _ANGLES, _ANGLES, _PLACES, version=23),
+        "b h s d, -, -, b s -> b h s d; whole d; solid b h s",
+    ),
+    Golden(
+        _case("RotaryEmbedding", _FLAT, _ANGLES, _ANGLES, _PLACES, version=23, num_heads=6),
+        "b s h, -, -, b s -> b s h; solid b s; units h: num_heads",
+    ),
+    Golden(
+        _case("RotaryEmbedding", _X4, _PLACES, _ANGLES, _ANGLES, domain=_MS),
+        "b h s d, b s, -, - -> b h s d; whole d; solid b h s",
+    ),
+]
+_START = np.array([2])
+ATTENTION.append(
+    Golden(
+        _case("RotaryEmbedding", _X4, _START, _ANGLES, _ANGLES, domain=_MS),
+        "b h s d, -, -, - -> b h s d; whole d s; solid b h",
+    )
+)
+
+_W, _R = _floats(1, 24, 8), _floats(1, 24, 6)
+RECURRENT = [
+    Golden(
+        _case("LSTM", _floats(4, 3, 8), _W, _R, None, _B, hidden_size=6, outputs=3),
+        "s b i, -, -, -, b -> s d b h, d b h, d b h; whole d h i s; solid b",
+    ),
+    Golden(
+        _case("GRU", _floats(4, 3, 8), _W[:, :18], _R[:, :18], hidden_size=6, outputs=2),
+        "s b i, -, - -> s d b h, d b h; whole d h i s; solid b",
+    ),
+    Golden(
+        _case("RNN", _floats(4, 3, 8), _W[:, :6], _R[:, :6], hidden_size=6),
+        "s b i, -, - -> s d b h; whole d h i s; solid b",
+    ),
+]
+
+FUSIONS = [*FUSED, *ATTENTION, *RECURRENT]
