@@ -18,6 +18,8 @@ DEFAULT_WAIT_S = 90.0
 DEFAULT_DEADLINE_S = 840.0
 DEFAULT_START_S = 120.0
 DEFAULT_LANE_WAIT_S = 10.0
+# A request that nobody waits for may stand in line for longer.
+ASYNC_LANE_WAIT_S = 120.0
 DEFAULT_ATTEMPTS = 3
 MAX_ATTEMPTS = 10
 CHANNELS = ("queue", "object")
@@ -69,6 +71,7 @@ def parse_request(event: object) -> Request:
     """
     if not isinstance(event, Mapping):
         raise BadRequest(f"request: expected a JSON object with model and inputs, got {type(event).__name__}")
+    event = _spell_out(event)
     unknown = sorted(set(event) - set(Request.__dataclass_fields__))
     if unknown:
         known = ", ".join(Request.__dataclass_fields__)
@@ -91,6 +94,20 @@ def parse_request(event: object) -> Request:
     if sum(map(bool, (request.inputs, request.inputs_npz, request.inputs_uri))) != 1:
         raise BadRequest("request: expected exactly one of inputs, inputs_npz, inputs_uri")
     return request
+
+
+def _spell_out(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same event with `async` as what it means: answer at once, and wait longer for a lane."""
+    if "async" not in event:
+        return event
+    rest = {name: value for name, value in event.items() if name != "async"}
+    if not isinstance(event["async"], bool):
+        raise BadRequest(f"async: expected true or false, got {str(event['async'])[:80]!r}")
+    if not event["async"]:
+        return rest
+    if rest.get("wait_s", 0) != 0:
+        raise BadRequest(f"async: such a request is answered at once, got wait_s={str(rest['wait_s'])[:80]}")
+    return {"lane_wait_s": ASYNC_LANE_WAIT_S, **rest, "wait_s": 0}
 
 
 def decode_inputs(request: Request, specs: Sequence[TensorSpec], npz: bytes | None = None) -> dict[str, Array]:

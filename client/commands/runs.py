@@ -30,6 +30,7 @@ def add_commands(commands: Any) -> None:
     )
     infer.add_argument("--deadline-s", type=float, metavar="S", help="the run ends within S seconds")
     infer.add_argument("--no-wait", action="store_true", help="print the run id when it takes longer than --wait-s")
+    infer.add_argument("--async", action="store_true", dest="detached", help="print the run id at once")
     infer.set_defaults(run=_infer)
     result = commands.add_parser("result", help="fetch the answer of a run")
     result.add_argument("run_id", metavar="RUN")
@@ -47,9 +48,11 @@ def _infer(options: argparse.Namespace) -> int:
     inputs = read_npz(options.input)
     fields = {name: getattr(options, name) for name in ("channel", "wait_s", "deadline_s")}
     given = {name: value for name, value in fields.items() if value not in (None, "")}
-    client = Client()
+    if options.detached:
+        given["async"] = True
+    client, wait = Client(), not (options.no_wait or options.detached)
     with busy(f"running {options.model}"):
-        answer = client.infer(options.model, inputs, run_id=options.run_id, wait=not options.no_wait, **given)
+        answer = client.infer(options.model, inputs, run_id=options.run_id, wait=wait, **given)
     return _show(answer, options)
 
 

@@ -31,6 +31,16 @@ def test_a_request_without_run_id_gets_one_of_its_own() -> None:
     assert parse_request(event).run_id != parse_request(event).run_id
 
 
+def test_an_asynchronous_request_is_answered_at_once_and_stands_in_line_for_longer() -> None:
+    event = {"model": "m", "inputs": {"x": [1]}, "run_id": "0" * 32}
+    request = parse_request(event | {"async": True})
+    assert request.wait_s == 0
+    assert request.lane_wait_s > parse_request(event).lane_wait_s
+    assert parse_request(event | {"async": True, "lane_wait_s": 3}).lane_wait_s == 3
+    assert parse_request(event | {"async": False}) == parse_request(event)
+    assert parse_request(request.to_json()) == request
+
+
 @pytest.mark.parametrize(
     ("event", "pattern"),
     [
@@ -46,6 +56,10 @@ def test_a_request_without_run_id_gets_one_of_its_own() -> None:
         ({"model": "m", "inputs": {"x": 1}, "channel": "pigeon"}, "channel: unknown 'pigeon'; known: queue, object"),
         ({"model": "m", "inputs": {"x": 1}, "outputs": "y"}, "outputs: expected a list"),
         ({"model": "m", "inputs": {"x": 1}, "speed": 9}, "unknown field 'speed'"),
+        ({"model": "m", "inputs": {"x": 1}, "async": 1}, "async: expected true or false"),
+        ({"model": "m", "inputs": {"x": 1}, "async": True, "wait_s": 5}, "async: .* answered at once, got wait_s=5"),
+        ({"model": "m", "inputs": {"x": 1}, "max_attempts": 0}, "max_attempts: expected a whole number from 1 to 10"),
+        ({"model": "m", "inputs": {"x": 1}, "max_attempts": 1.5}, "max_attempts: expected a whole number"),
     ],
 )
 def test_wrong_events_say_what_was_expected(event: object, pattern: str) -> None:
