@@ -5,7 +5,7 @@ VENV := .venv/bin
 export NODE_NO_WARNINGS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test lint format clean
+.PHONY: setup demo test conformance lint format clean
 
 setup: .venv/.done .venv/cloud/.done node_modules/.done
 
@@ -33,6 +33,9 @@ demo: setup
 
 test: setup
 	@$(VENV)/python -m pytest
+
+conformance: setup
+	@$(VENV)/python -m tests.conformance.run_all
 
 lint: setup
 	@$(VENV)/ruff format --check .

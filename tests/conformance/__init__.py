@@ -1,0 +1,1 @@
+"""ONNX's own backend tests, run whole by onnxruntime and in pieces by us."""

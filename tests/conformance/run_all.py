@@ -1,0 +1,46 @@
+"""`make conformance`: every test on every division, in as many processes as there are cores.
+
+Prints passed-split, passed-replicated and failed per op. Exit status 1 if any failed, or a rule is exercised by
+nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from tests.conformance.collection import collect
+from tests.conformance.judge import Outcome, judge
+from tests.conformance.summary import as_markdown, summarise
+
+REPORT = Path(__file__).parents[2] / "bench" / "results" / "conformance.md"
+
+
+def judge_share(part: int, parts: int) -> list[Outcome]:
+    """Outcomes of every parts-th test."""
+    return [outcome for test in collect()[part::parts] for outcome in judge(test)]
+
+
+def judge_all(processes: int) -> list[Outcome]:
+    """Outcomes of all tests."""
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        shares = pool.map(judge_share, range(processes), [processes] * processes)
+        return [outcome for share in shares for outcome in share]
+
+
+def main() -> int:
+    """Run, write the report, print it; the exit status."""
+    outcomes = judge_all(os.cpu_count() or 1)
+    summary = summarise(outcomes)
+    text = as_markdown(summary, outcomes)
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text(text, encoding="utf-8")
+    print(text)
+    return 0 if summary.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
