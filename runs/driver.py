@@ -20,7 +20,8 @@ from runs.errors import DeadlineExceeded, LeaseLost, ProgramFailed, RunError, St
 from runs.execute import Execution
 from runs.failures import FailureDesk
 from runs.launch import check_quota
-from runs.lease import LaneTable
+from runs.lease import LaneTable, Lease
+from runs.lease_keeper import LEASE_S, LeaseKeeper
 from runs.progress import Progress
 from runs.record import RunFiles
 from runs.request import Request
@@ -29,8 +30,9 @@ from runs.values import Array
 from runs.watch import HandOver, Watch, monotonic
 from runs.wiring import choose_channel
 
-# A lease outlives its run's deadline by this much, for the clean-up.
-LEASE_GRACE_S = 30.0
+# The process that goes on with a run may start cold before it renews the lease.
+HAND_OVER_LEASE_S = 180.0
+LEASE_CHECK_S = 1.0
 # How long the clean-up of a failed run waits for its workers to leave.
 LEAVE_S = 5.0
 # Before workers are started again that did not all start: other runs may end meanwhile.
@@ -62,8 +64,7 @@ class Driver:
         self.watch.limit("deadline", monotonic(self.deadline), self._too_late)
         if self.manifest.world_size == 1:
             return self._alone(inputs)
-        self._reserve()
-        with self._lane():
+        with self._lane(self._reserve()):
             return self._attempts(inputs)
 
     def _too_late(self) -> DeadlineExceeded:
@@ -77,23 +78,26 @@ class Driver:
             outputs = execution.run(None, inputs, self.watch.check, None)
         return Outcome(outputs, (execution.report(None, self.invocation, {}),))
 
-    def _reserve(self) -> None:
+    def _reserve(self) -> Lease:
         size = self.manifest.world_size
         if self.progress.lease is not None:
-            return
+            return self.progress.lease
         with self.progress.phase("start"):
             self.progress.channel = choose_channel(self.service, self.request.channel, size)
             check_quota(self.service, size)
-            lanes = LaneTable(self.service.objects, self.service.settings.lanes, sleep=self._sleep)
-            duration_s = self.deadline - time.time() + LEASE_GRACE_S
-            self.progress.lease = lanes.acquire(self.request.run_id, duration_s, self.request.lane_wait_s)
+            self.progress.lease = self._lanes.acquire(self.request.run_id, LEASE_S, self.request.lane_wait_s)
         self.progress.attempt_at = time.time()
+        return self.progress.lease
 
     @contextlib.contextmanager
-    def _lane(self) -> Iterator[None]:
+    def _lane(self, lease: Lease) -> Iterator[None]:
         try:
-            yield
-        except (HandOver, LeaseLost):
+            with self._kept(lease):
+                yield
+        except HandOver:
+            self.progress.lease = self._lanes.renew(self.progress.lease or lease, HAND_OVER_LEASE_S)
+            raise
+        except LeaseLost:
             raise
         except BaseException as error:
             self._give_up(error)
@@ -101,12 +105,22 @@ class Driver:
             raise
         self._leave_lane()
 
+    @contextlib.contextmanager
+    def _kept(self, lease: Lease) -> Iterator[None]:
+        with LeaseKeeper(self._lanes, lease) as keeper:
+            self.watch.poll(LEASE_CHECK_S, keeper.check)
+            try:
+                yield
+            finally:
+                keeper.stop()
+                self.progress.lease = keeper.lease
+
     def _leave_lane(self) -> None:
         try:
             self._files.sweep()
         finally:
             if self.progress.lease is not None:
-                LaneTable(self.service.objects, self.service.settings.lanes).release(self.progress.lease)
+                self._lanes.release(self.progress.lease)
 
     def _attempts(self, inputs: Mapping[str, Array]) -> Outcome:
         desk = FailureDesk(self.request.run_id, self.progress.attempt)
@@ -164,6 +178,10 @@ class Driver:
     def _sleep(self, seconds: float) -> None:
         self.watch.check()
         time.sleep(seconds)
+
+    @property
+    def _lanes(self) -> LaneTable:
+        return LaneTable(self.service.objects, self.service.settings.lanes, sleep=self._sleep)
 
     @property
     def _claims(self) -> Claims:

@@ -37,6 +37,10 @@ class LeaseKeeper:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Renew no more: from now on `lease` stays as it is."""
         self._stop.set()
         self._thread.join()
 

@@ -11,8 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from client.api import RunFailed
+from client.errors import CloudError
+from runs.lease_keeper import LEASE_S
 from tests.conftest import Deployment
-from tests.e2e.world import keys_under, killing_a_worker, leases
+from tests.e2e.world import free, keys_under, killing_a_worker, leases
 
 Inputs = dict[str, NDArray[Any]]
 
@@ -45,6 +47,19 @@ def test_a_run_that_was_handed_over_survives_a_killed_worker(
     assert np.array_equal(answer.outputs["y"], expected)
     assert answer.figures["attempts"] == 2
     _assert_only_the_result_is_left(deployment, answer.run_id)
+
+
+def test_a_killed_coordinator_holds_its_lane_for_a_minute_at_the_most(
+    deployment: Deployment, slow_model: tuple[str, Inputs]
+) -> None:
+    (name, inputs), run_id = slow_model, uuid.uuid4().hex
+    with killing_a_worker(deployment, run_id, function="infer"), pytest.raises(CloudError, match="infer failed"):
+        deployment.client.infer(name, inputs, run_id=run_id, deadline_s=600)
+    held = [lease for lease in leases(deployment) if lease.run_id == run_id]
+    assert len(held) == 1
+    assert held[0].expires_at - time.time() <= LEASE_S + 2
+    assert deployment.client.infer(name, inputs).status == "done"
+    free(deployment, held[0])
 
 
 @pytest.mark.parametrize("channel", ["queue", "object"])

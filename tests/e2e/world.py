@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from client.api import Client
-from runs.lease import held_lanes
+from runs.lease import LaneTable, Lease, held_lanes
 from runs.objects import Objects
 from tests.conftest import Deployment
 
@@ -19,8 +19,10 @@ BUSY_TICKS = 3
 
 
 @contextlib.contextmanager
-def killing_a_worker(deployment: Deployment, run_id: str, attempt: int = 1, slots: int = 3) -> Iterator[list[float]]:
-    """SIGKILL a busy process of the `worker` function once all workers of the attempt are up; the list holds when."""
+def killing_a_worker(
+    deployment: Deployment, run_id: str, attempt: int = 1, slots: int = 3, function: str = "worker"
+) -> Iterator[list[float]]:
+    """SIGKILL a busy process of a function once all workers of the attempt are up; the list holds when."""
     killed_at: list[float] = []
 
     def kill() -> None:
@@ -28,7 +30,7 @@ def killing_a_worker(deployment: Deployment, run_id: str, attempt: int = 1, slot
         until = time.monotonic() + 60
         while not claims <= keys_under(deployment.client, f"runs/{run_id}/") and time.monotonic() < until:
             time.sleep(0.05)
-        os.kill(_busiest(lambda: _worker_processes(deployment)), signal.SIGKILL)
+        os.kill(_busiest(lambda: _processes(deployment, function)), signal.SIGKILL)
         killed_at.append(time.monotonic())
 
     thread = threading.Thread(target=kill)
@@ -39,13 +41,13 @@ def killing_a_worker(deployment: Deployment, run_id: str, attempt: int = 1, slot
         thread.join()
 
 
-def _worker_processes(deployment: Deployment) -> list[int]:
-    """Processes of the cloud's group that run the `worker` function."""
+def _processes(deployment: Deployment, function: str) -> list[int]:
+    """Processes of the cloud's group that run a function."""
     found = []
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
             words = (folder / "cmdline").read_bytes().decode()
-            if os.getpgid(int(folder.name)) == deployment.cloud.require().pid and "-worker-" in words:
+            if os.getpgid(int(folder.name)) == deployment.cloud.require().pid and f"-{function}-" in words:
                 found.append(int(folder.name))
     return found
 
@@ -73,7 +75,12 @@ def keys_under(client: Client, prefix: str) -> set[str]:
     return {entry["Key"] for page in pages for entry in page.get("Contents", [])}
 
 
-def leases(deployment: Deployment) -> list[object]:
+def leases(deployment: Deployment) -> list[Lease]:
     """Lanes that are taken."""
     stage = deployment.client.stage
     return list(held_lanes(Objects(stage.s3, stage.bucket), 2))
+
+
+def free(deployment: Deployment, lease: Lease) -> None:
+    """Return a lane whose holder is dead, as time would."""
+    LaneTable(Objects(deployment.client.stage.s3, deployment.client.stage.bucket), 2).release(lease)
