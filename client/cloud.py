@@ -225,11 +225,20 @@ def _is_ours(pid: int) -> bool:
 
 
 def _group_alive(group: int) -> bool:
+    """Whether a process of the group runs; a zombie that nobody reaps, as in a container without init, does not."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
-    return True
+    return any(_runs_in(folder, group) for folder in Path("/proc").iterdir() if folder.name.isdigit())
+
+
+def _runs_in(process: Path, group: int) -> bool:
+    try:
+        state, _, process_group = (process / "stat").read_text().rsplit(")", 1)[1].split()[:3]
+    except OSError:
+        return False
+    return int(process_group) == group and state != "Z"
 
 
 def _end_group(group: int) -> None:
