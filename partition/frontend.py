@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-from partition.errors import CompileError, InvalidModelError, UnsafeModelError
+from partition.errors import CompileError, InvalidModelError, UnsafeModelError, UnsupportedModelError
 from partition.sparse.weights import SparseWeight, take_sparse
 
 _DOMAINS = frozenset(
@@ -30,6 +31,14 @@ _DOMAINS = frozenset(
     ]
 )
 _CHUNK = 1 << 20
+MAX_NODES = 50_000  # the search takes minutes there, and grows faster than the graph
+
+
+# element type -> bytes of one, where that is a whole number
+_WHOLE_BYTES = {
+    int(kind): kind.itemsize
+    for kind in (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+} | {int(ir.DataType[f"{sign}INT{bits}"]): bits // 8 for sign in ("", "U") for bits in (8, 16, 32, 64)}
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,7 @@ def load(model: onnx.ModelProto | Path | str) -> Source:
     Raises:
         InvalidModelError: if it is no ONNX model that can run.
         UnsafeModelError: if it refers to files outside of its folder.
+        UnsupportedModelError: if it has more than MAX_NODES nodes.
     """
     proto, base_dir, version = _read(model)
     _check(proto, base_dir)
@@ -82,11 +92,13 @@ def _read(model: onnx.ModelProto | Path | str) -> tuple[onnx.ModelProto, Path | 
 
 
 def _check(proto: onnx.ModelProto, base_dir: Path | None) -> None:
-    """Raises: InvalidModelError, UnsafeModelError."""
+    """Raises: InvalidModelError, UnsafeModelError, UnsupportedModelError."""
     if not proto.ir_version or not proto.opset_import or not proto.graph.output:
         raise InvalidModelError(
             "model: expected ONNX with ir_version, opset_import and graph outputs, got a file without"
         )
+    if len(proto.graph.node) > MAX_NODES:
+        raise UnsupportedModelError(f"model: expected at most {MAX_NODES} nodes, got {len(proto.graph.node)}")
     _check_opsets(proto)
     for tensor in _tensors(proto):
         _check_tensor(tensor, base_dir)
@@ -129,6 +141,22 @@ def _check_tensor(tensor: onnx.TensorProto, base_dir: Path | None) -> None:
         raise InvalidModelError(f"initializer {tensor.name!r}: expected dims >= 0, got {list(tensor.dims)}")
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         _check_location(tensor.name, _location(tensor), base_dir)
+    elif tensor.data_type in _WHOLE_BYTES:
+        _check_bytes(tensor)
+
+
+def _check_bytes(tensor: onnx.TensorProto) -> None:
+    """A tensor that claims a size must bring its values: nothing is allocated for a claim."""
+    wanted = math.prod(tensor.dims)
+    if tensor.HasField("raw_data"):
+        got: float = len(tensor.raw_data) / _WHOLE_BYTES[tensor.data_type]
+    else:
+        fields = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data, tensor.uint64_data)
+        got = sum(map(len, fields))
+    if got != wanted:
+        raise InvalidModelError(
+            f"initializer {tensor.name!r}: expected {wanted} elements for dims {list(tensor.dims)}, got {got:g}"
+        )
 
 
 def _location(tensor: onnx.TensorProto) -> str:

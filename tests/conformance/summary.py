@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from partition.rules import RULES
 from tests.conformance.judge import FORCED, STRATEGIES, OpName, Outcome
-from tests.partition.cases import GOLDEN
+from tests.partition.test_rules import GOLDEN
 
 # Rules that no model of ONNX holds: tests/partition/test_sparse.py has them.
 ELSEWHERE = frozenset({("fsd.sparse", "SparseChain")})
