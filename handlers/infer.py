@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from costs import subtract, usage_line
+from costs import usage_line
 from handlers.environment import LambdaContext, begin, service
 from runs.serve import serve
 
@@ -13,6 +13,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer a request, or go on with a run that was handed over."""
     invocation = begin(context)
     answer = serve(service(), event, invocation)
-    calls = subtract(service().meter.snapshot(), invocation.calls_before)
+    calls = service().calls_of(invocation)
     print(usage_line(str(answer["run_id"]), 1, 0, invocation.request_id, calls))
     return answer

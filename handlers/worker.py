@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from costs import subtract, usage_line
+from costs import usage_line
 from handlers.environment import LambdaContext, begin, service
 from runs.follower import follow
 from runs.start import StartMessage
@@ -17,5 +17,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     try:
         return follow(service(), start, invocation)
     finally:
-        calls = subtract(service().meter.snapshot(), invocation.calls_before)
+        calls = service().calls_of(invocation)
         print(usage_line(start.run_id, start.attempt, start.slot, invocation.request_id, calls))

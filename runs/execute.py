@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import get_args
 
 from bundle.manifest import Manifest
 from channels.base import Channel
@@ -14,6 +14,7 @@ from channels.tensors import Tensor
 from costs.calls import CallCount
 from engine import LoadedRank, Machine, MachineState, ProgramError, load_rank
 from engine.memory import peak_rss_bytes
+from engine.program import ExchangeKind
 from runs.report import RankReport
 from runs.service import Invocation, Service
 from runs.values import Array
@@ -97,18 +98,4 @@ class _NoChannel:
 
 _NO_CHANNEL = _NoChannel()
 _SPARSE_LAYERS = frozenset({"sparse_layer", "sparse_tail"})
-_EXCHANGES: frozenset[Any] = frozenset(
-    {
-        "all_gather",
-        "all_reduce",
-        "all_to_all",
-        "broadcast",
-        "gather",
-        "halo",
-        "recv",
-        "reduce_scatter",
-        "rows",
-        "scatter",
-        "send",
-    }
-)
+_EXCHANGES: frozenset[str] = frozenset(get_args(ExchangeKind))

@@ -9,7 +9,7 @@ from typing import Any
 from channels.base import Channel
 from channels.errors import ChannelError, Fenced, RunAborted
 from channels.tags import ASSIGN, HELLO, REPORT, Tag
-from costs import CallCount, billed_units, merge, subtract
+from costs import CallCount, billed_units, merge
 from runs.claims import Claims
 from runs.execute import Execution
 from runs.faults import fault_of
@@ -85,7 +85,7 @@ def _take_part(service: Service, start: StartMessage, invocation: Invocation, ch
 
 def _report(service: Service, invocation: Invocation, channel: Channel, execution: Execution) -> None:
     """Send rank 0 the figures of this rank, the cost of sending them included."""
-    calls = subtract(service.meter.snapshot(), invocation.calls_before)
+    calls = service.calls_of(invocation)
     report = execution.report(channel, invocation, calls)
 
     def price(document: dict[str, Any]) -> dict[str, CallCount]:

@@ -17,7 +17,7 @@ from typing import Any
 from bundle.errors import BundleError, MissingKeyError
 from bundle.manifest import Manifest
 from bundle.registry import read_record
-from costs import CallCount, merge, subtract
+from costs import CallCount, merge
 from runs.answer import bill, figures, predictions, reported_calls, usage_of, wanted
 from runs.driver import Driver
 from runs.errors import InternalError, ModelNotFound, RunError
@@ -120,7 +120,6 @@ class _Job:
         self._deadline = deadline
         self._invocation = invocation
         self._progress = progress
-        self._before = invocation.calls_before
 
     def run(self, inputs: dict[str, Array], answer_by: float | None) -> dict[str, Any]:
         """Compute and store the answer; hand over at `answer_by` (time.monotonic) or when Lambda's time is up."""
@@ -168,7 +167,7 @@ class _Job:
         return self._files.finish(answer, calls, lambda counted: bill(counted, usage))
 
     def _calls(self) -> dict[str, CallCount]:
-        return subtract(self._service.meter.snapshot(), self._before)
+        return self._service.calls_of(self._invocation)
 
     def _seconds(self) -> float:
         return time.monotonic() - self._invocation.started_at

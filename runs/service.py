@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bundle.manifest import Manifest
 from bundle.store import S3Store
-from costs.calls import CallCount
+from costs.calls import CallCount, subtract
 from costs.meter import Meter
 from engine.cache import ShardCache
 from runs.objects import Objects
@@ -60,6 +60,10 @@ class Service:
     def store(self) -> S3Store:
         """The stage's bucket, as bundles are read from it."""
         return S3Store(self.clients.s3, self.settings.bucket)
+
+    def calls_of(self, invocation: Invocation) -> dict[str, CallCount]:
+        """The calls made since an invocation began."""
+        return subtract(self.meter.snapshot(), invocation.calls_before)
 
     def take_fresh(self) -> bool:
         """Whether this is the environment's first invocation; False from then on."""
