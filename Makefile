@@ -2,12 +2,13 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv/bin
+NATIVE := engine/native/sparse.x86_64.so
 export NODE_NO_WARNINGS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: setup demo test conformance lint format clean
 
-setup: .venv/.done .venv/cloud/.done node_modules/.done
+setup: .venv/.done .venv/cloud/.done node_modules/.done $(NATIVE)
 
 .venv/.done: requirements/dev.txt pyproject.toml
 	@echo "setup: Python packages"
@@ -27,6 +28,11 @@ node_modules/.done: package-lock.json .npmrc
 	@echo "setup: Serverless Framework"
 	@npm ci --silent
 	@touch $@
+
+# The libraries of all architectures are built together.
+$(NATIVE): engine/native/sparse.c engine/native/sparse_layer.h engine/native/build.py | .venv/.done
+	@echo "setup: kernels in C"
+	@$(VENV)/python -m engine.native.build
 
 demo: setup
 	@$(VENV)/fsd demo
@@ -48,4 +54,4 @@ format: setup
 
 clean:
 	@test ! -x $(VENV)/fsd || $(VENV)/fsd cloud down
-	@rm -rf .fsd .serverless .venv node_modules
+	@rm -rf .fsd .serverless .venv node_modules engine/native/*.so

@@ -77,10 +77,19 @@ def complete(tensor: LiveTensor) -> LiveTensor:
 
 def drop_dead(tensor: LiveTensor) -> LiveTensor:
     """The same values without samples that are all zero. NaN is not zero."""
-    alive = tensor.values.any(axis=0)
-    if alive.all():
+    return keep_samples(tensor, alive_samples(tensor.values))
+
+
+def alive_samples(values: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """[live] which columns of [features, live] have an element that is not zero."""
+    return np.asarray(values.any(axis=0))
+
+
+def keep_samples(tensor: LiveTensor, kept: NDArray[np.bool_]) -> LiveTensor:
+    """The same values of only those live samples that are `kept` [live]."""
+    if kept.all():
         return tensor
-    return LiveTensor(np.compress(alive, tensor.values, axis=1), tensor.samples[alive], tensor.total)
+    return LiveTensor(np.compress(kept, tensor.values, axis=1), tensor.samples[kept], tensor.total)
 
 
 def non_finite_samples(values: NDArray[np.generic]) -> NDArray[np.int64]:

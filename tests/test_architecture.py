@@ -36,7 +36,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "handlers": frozenset({"costs", "engine.cache", "runs"}),
     "handlers.register": frozenset({"bundle", "handlers", "partition", "runs", "zoo"}),
     "client": frozenset({"bundle", "channels", "costs", "engine", "partition", "runs", "zoo"}),
-    "bench": frozenset({"client", "zoo"}),
+    "bench": frozenset({"client", "engine", "zoo"}),
     "client.commands": frozenset({"bench", "client", "runs.request", "zoo"}),
 }
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from channels.tensors import LiveTensor
 from engine.kernels.registry import KernelCall, kernel
-from engine.kernels.sparse_tools import all_or_live, product, tail
+from engine.kernels.sparse_tools import all_or_live, prepared_layer, tail_of
+from engine.tensor_ops import keep_samples
 
 
 @kernel("sparse_layer")
@@ -20,5 +19,6 @@ def sparse_layer(call: KernelCall) -> list[LiveTensor]:
                 bias <= 0 before a lower clip at 0, or no bias; otherwise dead samples are computed, too).
     outputs:    y, live, [rows, live].
     """
-    complete_call = replace(call, inputs=[all_or_live(call, call.live())])
-    return [tail(call, product(complete_call), bias_weight=3)]
+    layer, x = prepared_layer(call), all_or_live(call, call.live())
+    values, alive = layer(x.values, tail_of(call, layer.rows, bias_weight=3))
+    return [keep_samples(LiveTensor(values, x.samples, x.total), alive)]

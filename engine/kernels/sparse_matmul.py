@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from channels.tensors import LiveTensor
 from engine.kernels.registry import KernelCall, kernel
-from engine.kernels.sparse_tools import product
+from engine.kernels.sparse_tools import prepared_layer
+from engine.sparse_layer import Tail
 
 
 @kernel("sparse_matmul")
@@ -15,4 +16,6 @@ def sparse_matmul(call: KernelCall) -> list[LiveTensor]:
     weights: indptr [rows + 1] int32, indices [nnz] int32, values [nnz].
     outputs: y, live, [rows, live].
     """
-    return [product(call)]
+    x = call.live()
+    values, _ = prepared_layer(call)(x.values, Tail())
+    return [LiveTensor(values, x.samples, x.total)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from channels.tensors import LiveTensor
 from engine.kernels.registry import KernelCall, kernel
-from engine.kernels.sparse_tools import all_or_live, tail
+from engine.kernels.sparse_tools import all_or_live, tail_of
+from engine.tensor_ops import drop_dead
 
 
 @kernel("sparse_tail")
@@ -17,4 +18,6 @@ def sparse_tail(call: KernelCall) -> list[LiveTensor]:
     outputs:    y, live, [features, live].
     """
     x = all_or_live(call, call.live())
-    return [tail(call, LiveTensor(x.values.copy(), x.samples, x.total), bias_weight=0)]
+    values = x.values.copy()
+    tail_of(call, values.shape[0], bias_weight=0).apply(values)
+    return [drop_dead(LiveTensor(values, x.samples, x.total))]

@@ -3,56 +3,48 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from channels.tensors import LiveTensor
+from engine.csr import csr
 from engine.errors import KernelError
-from engine.jagged import Jagged, jagged_from_csr, multiply
 from engine.kernels.registry import KernelCall
-from engine.tensor_ops import complete, drop_dead
+from engine.native import native_library
+from engine.sparse_layer import SparseLayer, Tail
+from engine.tensor_ops import complete
 
 _CSR_WEIGHTS = 3  # indptr, indices, values
 
 
-def product(call: KernelCall) -> LiveTensor:
-    """W @ x over the live samples; W is CSR in the call's first three weights."""
-    x = call.live()
+def prepared_layer(call: KernelCall) -> SparseLayer:
+    """The matrix in CSR that the call's first three weights are."""
     names = call.run.weights[:_CSR_WEIGHTS]
-    matrix: Jagged = call.loaded.prepared(("jagged", *names), lambda: _matrix(call))
-    return LiveTensor(multiply(matrix, x.values), x.samples, x.total)
+    layer: SparseLayer = call.loaded.prepared(("sparse", *names), lambda: _layer(call))
+    return layer
 
 
-def _matrix(call: KernelCall) -> Jagged:
-    return jagged_from_csr(call.weight(0), call.weight(1), call.weight(2))  # type: ignore[arg-type]
+def _layer(call: KernelCall) -> SparseLayer:
+    return SparseLayer(csr(call.weight(0), call.weight(1), call.weight(2)), native_library())
 
 
-def zero_preserving(call: KernelCall) -> bool:
-    """Whether a sample that is all zero is known to stay so."""
-    return call.run.attributes.get("zero_preserving", False) is True
+def tail_of(call: KernelCall, rows: int, bias_weight: int) -> Tail:
+    """Bias and bounds of the call for an output of so many rows.
 
+    bias_weight: index of the bias [rows] among the weights; where there are not so many, attribute "bias" (a number) is
+    added, if there is one.
 
-def tail(call: KernelCall, x: LiveTensor, bias_weight: int) -> LiveTensor:
-    """clip(x + bias, clip_min, clip_max), without the samples that are all zero then; changes x.values in place.
-
-    bias_weight: index of the bias [features] among the weights; where there are not so many, attribute "bias" (a
-    number) is added, if there is one.
+    Raises:
+        KernelError: if the bias has another shape.
     """
+    bias = None
     if len(call.run.weights) > bias_weight:
-        _add_bias(call, x.values, call.weight(bias_weight))
-    elif scalar := call.number("bias"):
-        np.add(x.values, x.values.dtype.type(scalar), out=x.values)
-    for bound, limit in (("clip_min", np.maximum), ("clip_max", np.minimum)):
-        if (value := call.number(bound)) is not None:
-            limit(x.values, x.values.dtype.type(value), out=x.values)
-    return drop_dead(x)
-
-
-def _add_bias(call: KernelCall, values: NDArray[np.generic], bias: NDArray[np.generic]) -> None:
-    if bias.shape != (values.shape[0],):
-        raise KernelError(f"{call.where}: expected a bias of shape ({values.shape[0]},), got {bias.shape}")
-    np.add(values, bias[:, None].astype(values.dtype, copy=False), out=values)
+        bias = call.weight(bias_weight)
+        if bias.shape != (rows,):
+            raise KernelError(f"{call.where}: expected a bias of shape ({rows},), got {bias.shape}")
+    elif (scalar := call.number("bias")) is not None:
+        bias = np.array([scalar])
+    return Tail(bias, call.number("clip_min"), call.number("clip_max"))
 
 
 def all_or_live(call: KernelCall, x: LiveTensor) -> LiveTensor:
     """x as the layer needs it: with every sample, unless dead ones are known to stay dead."""
-    return x if zero_preserving(call) else complete(x)
+    return x if call.run.attributes.get("zero_preserving", False) is True else complete(x)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from client.cloud import ROOT
+from engine.native.library import library_file
 from tests.deploy.elf import read_library
 from tests.deploy.packaging import Package
 
@@ -25,6 +27,11 @@ def libraries(package: Package) -> list[Path]:
     return [path for folder in folders for path in folder.rglob("*") if re.search(r"\.so(\.|$)", path.name)]
 
 
+def native(package: Package) -> Path:
+    """Our own library in the functions' zip, which Python does not import."""
+    return package.code / library_file("x86_64").relative_to(ROOT)
+
+
 def too_new(versions: frozenset[str]) -> Iterator[str]:
     """Those symbol versions that Amazon Linux 2023 does not have."""
     for version in versions:
@@ -36,6 +43,7 @@ def too_new(versions: frozenset[str]) -> Iterator[str]:
 def test_the_package_holds_the_compiled_parts_of_numpy_and_onnxruntime(aws_package: Package) -> None:
     names = {path.name.split(".")[0] for path in libraries(aws_package)}
     assert {"_multiarray_umath", "onnxruntime_pybind11_state", "backend_c"} <= names
+    assert native(aws_package) in libraries(aws_package)
 
 
 def test_compiled_files_are_for_the_architecture(aws_package: Package) -> None:
@@ -44,7 +52,9 @@ def test_compiled_files_are_for_the_architecture(aws_package: Package) -> None:
 
 
 def test_extension_modules_are_for_the_runtimes_interpreter(aws_package: Package) -> None:
-    names = [path.name for path in libraries(aws_package) if not path.name.startswith("lib")]
+    names = [
+        path.name for path in libraries(aws_package) if not path.name.startswith("lib") and path != native(aws_package)
+    ]
     assert [name for name in names if name.split(".")[-2] not in INTERPRETERS] == []
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from client.cloud import ROOT
+from engine.native.library import library_file
 from tests.deploy.packaging import Package
 
 MB = 10**6
 # docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 250 MB for code and layers, unzipped.
 MAX_UNZIPPED_BYTES = 250 * MB
 MAX_RUNTIME_LAYER_BYTES = 200 * MB
+NATIVE = library_file("x86_64")
 PACKAGES = {"bundle", "channels", "costs", "engine", "handlers", "partition", "runs", "zoo"}
 
 
@@ -62,7 +64,7 @@ def test_the_functions_zip_holds_exactly_the_packages_that_run_there(aws_package
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.is_file() and (path.suffix == ".py" or path.is_relative_to(ROOT / "zoo" / "data"))
+        if path.is_file() and (path.suffix == ".py" or path.is_relative_to(ROOT / "zoo" / "data") or path == NATIVE)
     }
     assert set(files(aws_package.code)) == sources
 

@@ -112,7 +112,7 @@ def test_prepared_matrix_is_built_once() -> None:
     built: list[object] = []
     for _ in range(2):
         find_kernel("sparse_matmul")(KernelCall(run, [live(np.ones((2, 3), np.float32))], loaded))
-        built.append(loaded.prepared(("jagged", *run.weights), object))
+        built.append(loaded.prepared(("sparse", *run.weights), object))
     assert built[0] is built[1]
 
 

@@ -1,16 +1,83 @@
 from __future__ import annotations
 
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from engine.csr import csr
 from engine.errors import ProgramError
-from engine.jagged import jagged_from_csr, multiply
-from tests.engine.sparse_contract import Array, Matrix, SparseProductContract
+from engine.native import NativeLibrary, native_library
+from engine.native.library import ARCHITECTURES, cpu_features, library_file, load_library
+from engine.sparse_layer import SparseLayer, Tail
+from tests.engine.sparse_contract import Array, Matrix, SparseProductContract, random_matrix
 
 
-class TestJagged(SparseProductContract):
+def libraries() -> Iterator[NativeLibrary]:
+    """Every build of the kernels in C that this machine can run; `make setup` makes them."""
+    path = library_file(ARCHITECTURES[platform.machine()])
+    yield load_library(path, "")
+    if "avx2" in cpu_features():
+        yield load_library(path, "_avx2")
+
+
+def layer(matrix: Matrix, library: NativeLibrary | None) -> SparseLayer:
+    return SparseLayer(csr(matrix.indptr, matrix.indices, matrix.values), library)
+
+
+class TestNumpy(SparseProductContract):
     def multiply(self, matrix: Matrix, x: Array) -> Array:
-        return multiply(jagged_from_csr(matrix.indptr, matrix.indices, matrix.values), x)
+        return layer(matrix, None)(x, Tail())[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="built for Linux only")
+class TestNative(SparseProductContract):
+    def multiply(self, matrix: Matrix, x: Array) -> Array:
+        products = [layer(matrix, library)(x, Tail())[0] for library in libraries()]
+        assert len({product.tobytes() for product in products}) == 1
+        return products[0]
+
+    @given(st.integers(0, 70), st.integers(1, 12), st.sampled_from(["float32", "float64"]), st.integers(0, 99))
+    def test_layer_has_the_bits_of_the_numpy_layer(self, live: int, rows: int, dtype: str, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        matrix = random_matrix(rng, rows, 9)
+        matrix = replace(matrix, values=matrix.values.astype(dtype))
+        x = np.where(rng.random((9, live)) < 0.5, 0, rng.standard_normal((9, live))).astype(dtype)
+        x[:, rng.random(live) < 0.3] = 0
+        for tail in (Tail(), Tail(np.array([-0.3])), Tail(rng.standard_normal(rows).astype(dtype), 0.0, 0.5)):
+            expected, alive = layer(matrix, None)(x, tail)
+            for library in libraries():
+                values, kept = layer(matrix, library)(x, tail)
+                np.testing.assert_array_equal(values, expected)
+                np.testing.assert_array_equal(kept, alive)
+                assert values.dtype == expected.dtype
+
+    def test_library_computes_finite_activations_of_the_weights_dtype_and_leaves_the_rest(self) -> None:
+        matrix = random_matrix(np.random.default_rng(0), 3, 4)
+        for library in libraries():
+            refusing = replace(library, layer=dict.fromkeys(library.layer, _refuse))
+            with pytest.raises(AssertionError, match="called"):
+                layer(matrix, refusing)(np.ones((4, 2), np.float32), Tail())
+            layer(matrix, refusing)(np.full((4, 2), np.nan, np.float32), Tail())
+            layer(matrix, refusing)(np.ones((4, 2), np.float64), Tail())
+            layer(matrix, refusing)(np.ones((4, 2), np.float16), Tail())
+
+    def test_a_built_library_is_found(self) -> None:
+        assert native_library() is not None
+
+
+def _refuse(*_: object) -> None:
+    raise AssertionError("called")
+
+
+def test_missing_library_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    assert native_library.__wrapped__() is None
 
 
 @pytest.mark.parametrize(
@@ -26,10 +93,11 @@ class TestJagged(SparseProductContract):
 )
 def test_what_is_no_csr_matrix_is_refused(indptr: list[int], indices: list[int], values: list[float]) -> None:
     with pytest.raises(ProgramError, match="CSR"):
-        jagged_from_csr(np.array(indptr, np.int32), np.array(indices, np.int32), np.array(values, np.float32))
+        csr(np.array(indptr, np.int32), np.array(indices, np.int32), np.array(values, np.float32))
 
 
-def test_column_beyond_the_input_is_refused() -> None:
-    matrix = jagged_from_csr(np.array([0, 1], np.int32), np.array([4], np.int32), np.ones(1, np.float32))
+@pytest.mark.parametrize("library", [None, native_library()], ids=["numpy", "native"])
+def test_column_beyond_the_input_is_refused(library: NativeLibrary | None) -> None:
+    matrix = Matrix(np.array([0, 1], np.int32), np.array([4], np.int32), np.ones(1, np.float32), 5)
     with pytest.raises(ProgramError, match="expected at least 5 features, got 4"):
-        multiply(matrix, np.ones((4, 2), np.float32))
+        layer(matrix, library)(np.ones((4, 2), np.float32), Tail())

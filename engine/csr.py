@@ -1,0 +1,56 @@
+"""A sparse matrix as it lies in a shard: compressed rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import ProgramError
+
+
+@dataclass(frozen=True, eq=False)
+class Csr:
+    """A matrix [rows, cols] by compressed rows, checked: `csr` makes it.
+
+    indptr:  [rows + 1] int32, ascending from 0 to nnz.
+    indices: [nnz] int32, >= 0.
+    values:  [nnz].
+    highest: highest column that is read; -1 if none.
+    """
+
+    indptr: NDArray[np.int32]
+    indices: NDArray[np.int32]
+    values: NDArray[np.generic]
+    highest: int
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.indptr.size - 1
+
+    def check_input(self, x: NDArray[np.generic]) -> None:
+        """Refuse an input [cols, live] that has fewer rows than the matrix reads.
+
+        Raises:
+            ProgramError: naming both.
+        """
+        if self.highest >= x.shape[0]:
+            raise ProgramError(f"sparse product: expected at least {self.highest + 1} features, got {x.shape[0]}")
+
+
+def csr(indptr: NDArray[np.generic], indices: NDArray[np.generic], values: NDArray[np.generic]) -> Csr:
+    """The matrix of three tensors of a shard.
+
+    Raises:
+        ProgramError: if they are no CSR matrix.
+    """
+    if indptr.ndim != 1 or indices.ndim != 1 or values.shape != indices.shape or indptr.size < 1:
+        raise ProgramError(f"CSR: got indptr {indptr.shape}, indices {indices.shape}, values {values.shape}")
+    if indptr.dtype != np.int32 or indices.dtype != np.int32:
+        raise ProgramError(f"CSR: expected int32 indices, got indptr {indptr.dtype}, indices {indices.dtype}")
+    ends, columns = indptr.astype(np.int32, copy=False), indices.astype(np.int32, copy=False)
+    if ends[0] != 0 or ends[-1] != columns.size or (np.diff(ends) < 0).any() or columns.min(initial=0) < 0:
+        raise ProgramError(f"CSR: expected indptr from 0 to {columns.size}, ascending, and indices >= 0")
+    return Csr(ends, columns, values, int(columns.max(initial=-1)))
