@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from bundle.dtypes import DTYPES, STRING, byte_count
+from bundle.dtypes import DTYPES, STRING, byte_count, is_container
 from bundle.manifest import ALIGNMENT, Asset, AssetKind, Info, Manifest, RankEntry, TensorEntry, TensorSpec
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -38,8 +38,9 @@ def _signature(manifest: Manifest) -> Iterator[str]:
 def _spec(where: str, spec: TensorSpec) -> Iterator[str]:
     if not spec.name:
         yield f"{where}: expected a name, got none"
-    if spec.dtype != STRING and spec.dtype not in DTYPES:
-        yield f"{where}.dtype: expected 'string' or one of {sorted(DTYPES)}, got {spec.dtype!r}"
+    if spec.dtype != STRING and spec.dtype not in DTYPES and not is_container(spec.dtype):
+        known = f"'string' or one of {sorted(DTYPES)}, or seq(...), map(...), optional(...) of those"
+        yield f"{where}.dtype: expected {known}, got {spec.dtype!r}"
     if any(isinstance(size, int) and size < 0 for size in spec.shape):
         yield f"{where}.shape: expected sizes >= 0, got {spec.shape}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import ml_dtypes
 import numpy as np
@@ -14,6 +15,8 @@ _FLOAT8 = ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz",
 _ML_DTYPES = frozenset(("bfloat16", *_FLOAT8))
 # Packed several to a byte in ONNX external data; numpy cannot view them, onnxruntime can.
 PACKED_DTYPES = {"float4_e2m1fn": 4, "int2": 2, "int4": 4, "uint2": 2, "uint4": 4}
+# What is no tensor, around the element types in it: "seq(float32)", "optional(seq(int64))", "seq(map(int64,float32))".
+_CONTAINER = re.compile(r"((?:optional\(|seq\(){0,4}(?:map\((\w+),)?)(\w+)(\){1,5})")
 DTYPES = _NUMPY | _ML_DTYPES | frozenset(PACKED_DTYPES)
 
 
@@ -29,6 +32,16 @@ def numpy_dtype(name: str) -> np.dtype[np.generic]:
         scalar: type[np.generic] = getattr(ml_dtypes, name)
         return np.dtype(scalar)
     raise ValueError(f"dtype: expected one of {sorted(_NUMPY | _ML_DTYPES)}, got {name!r}")
+
+
+def is_container(name: str) -> bool:
+    """Whether a type is a sequence, map or optional of known types, which no exchange moves and no shard stores."""
+    match = _CONTAINER.fullmatch(name)
+    return (
+        match is not None
+        and match[1].count("(") == len(match[4])
+        and {match[2] or STRING, match[3]} <= {STRING, *DTYPES}
+    )
 
 
 def dtype_name(dtype: np.dtype[np.generic]) -> str:

@@ -35,7 +35,8 @@ class Asset:
 class TensorSpec:
     """One named input or output of a request.
 
-    dtype: a name of bundle.dtypes.DTYPES, or "string".
+    dtype: a name of bundle.dtypes.DTYPES, "string", or of what is no tensor "seq(...)", "map(...)",
+           "optional(...)".
     shape: a number, or a name for a size chosen by the request: equal names are equal sizes, "" is free.
     """
 

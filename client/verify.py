@@ -8,20 +8,19 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import onnx
 import onnxruntime as ort
-from numpy.typing import NDArray
 
 from bundle.io import read_asset
 from bundle.manifest import Manifest
 from bundle.store import FolderStore, Store
 from client.verify_compare import compare
 from client.verify_inputs import random_inputs
-from client.verify_run import SplitRun, run_ranks
+from client.verify_run import SplitRun, Value, run_ranks
 from engine.codec import program_from_json
 from engine.program import Exchange
+from engine.sessions import Session
 from partition import InvalidModelError, Options, compile_to_store
 
 
@@ -66,11 +65,11 @@ class VerifyReport:
 
 def run_split(
     model: onnx.ModelProto | Path,
-    inputs: Mapping[str, NDArray[Any]],
+    inputs: Mapping[str, Value],
     workers: int,
     strategy: str,
     options: Options | None = None,
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, Value]:
     """The model's outputs by name, computed by `workers` ranks in this process.
 
     Raises:
@@ -85,7 +84,7 @@ def run_split(
 
 def verify(
     model: onnx.ModelProto | Path,
-    inputs: Mapping[str, NDArray[Any]] | None,
+    inputs: Mapping[str, Value] | None,
     workers: int,
     strategy: str,
     options: Options | None = None,
@@ -106,7 +105,7 @@ def verify(
         return _report(manifest, store, run_ranks(store, manifest, feeds), expected)
 
 
-def reference(model: onnx.ModelProto | Path, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def reference(model: onnx.ModelProto | Path, inputs: Mapping[str, Value]) -> dict[str, Value]:
     """The outputs by name of plain onnxruntime, which makes sparse initializers dense.
 
     Raises:
@@ -117,13 +116,14 @@ def reference(model: onnx.ModelProto | Path, inputs: Mapping[str, NDArray[Any]])
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
     try:
         session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        names = [output.name for output in session.get_outputs()]
-        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+        feeds = [inputs[spec.name] for spec in session.get_inputs()]
+        outputs = Session(session, ()).run(feeds, "model")  # takes and gives element types that numpy lacks, too
+        return dict(zip((spec.name for spec in session.get_outputs()), outputs, strict=True))
     except Exception as error:  # onnxruntime's errors have no common root
         raise InvalidModelError(f"onnxruntime refuses the model or its inputs: {error}") from error
 
 
-def _report(manifest: Manifest, store: Store, run: SplitRun, expected: Mapping[str, NDArray[Any]]) -> VerifyReport:
+def _report(manifest: Manifest, store: Store, run: SplitRun, expected: Mapping[str, Value]) -> VerifyReport:
     difference = compare(expected, run.outputs)
     ranks = zip(manifest.ranks, run.machines, strict=True)
     return VerifyReport(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 # dtype -> tolerance, relative to a value and to the largest value of its tensor (at least 1). Sums in another order
 # differ by rounding: about 1e-7 per addend in float32, whose errors grow with the square root of their number.
 TOLERANCES: Mapping[str, float] = {"float64": 1e-9, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
+
+
+_Found = tuple[str, float, float]  # problem or "", absolute error, relative error
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,10 @@ class Difference:
     problems: tuple[str, ...]
 
 
-def compare(expected: Mapping[str, NDArray[Any]], got: Mapping[str, NDArray[Any]]) -> Difference:
-    """Hold outputs against a reference, by name."""
-    errors = [_compare_one(name, expected.get(name), got.get(name)) for name in sorted({*expected, *got})]
+def compare(expected: Mapping[str, Any], got: Mapping[str, Any]) -> Difference:
+    """Hold outputs, as onnxruntime gives them, against a reference, by name."""
+    names = sorted({*expected, *got})
+    errors = [_compare_one(name, expected.get(name, ...), got.get(name, ...)) for name in names]
     problems = tuple(problem for problem, _, _ in errors if problem)
     return Difference(
         not problems,
@@ -41,10 +45,32 @@ def compare(expected: Mapping[str, NDArray[Any]], got: Mapping[str, NDArray[Any]
     )
 
 
-def _compare_one(name: str, want: NDArray[Any] | None, got: NDArray[Any] | None) -> tuple[str, float, float]:
-    """(problem or "", absolute error, relative error)."""
-    if want is None or got is None:
-        return f"output {name!r}: expected on both sides, got it on one", 0.0, 0.0
+def _compare_one(name: str, want: Any, got: Any) -> _Found:
+    """Tensors are compared by value, sequences and maps item by item."""
+    if isinstance(want, dict) and isinstance(got, dict) and set(want) == set(got):
+        want, got = _values(want, want), _values(got, want)
+    if isinstance(want, np.ndarray) and isinstance(got, np.ndarray):
+        return _compare_arrays(name, want, got)
+    if isinstance(want, list) and isinstance(got, list) and len(want) == len(got):
+        items = [_compare_one(f"{name}[{i}]", *pair) for i, pair in enumerate(zip(want, got, strict=True))]
+        return max(items, key=lambda found: (bool(found[0]), found[2]), default=("", 0.0, 0.0))
+    same = want is None and got is None  # an absent optional
+    return ("" if same else f"output {name!r}: expected {_kind(want)}, got {_kind(got)}"), 0.0, 0.0
+
+
+def _values(mapping: dict[Any, Any], keys: Iterable[Any]) -> NDArray[Any]:
+    """The values of a map in the order of some keys: onnxruntime gives its float32 as Python's floats."""
+    array = np.asarray([mapping[key] for key in keys])
+    return array.astype(np.float32) if array.dtype.kind == "f" else array
+
+
+def _kind(value: Any) -> str:
+    if value is ...:
+        return "no such output"
+    return f"{type(value).__name__} of {len(value)}" if hasattr(value, "__len__") else type(value).__name__
+
+
+def _compare_arrays(name: str, want: NDArray[Any], got: NDArray[Any]) -> _Found:
     if want.shape != got.shape or want.dtype != got.dtype:
         return f"output {name!r}: expected {want.dtype} {want.shape}, got {got.dtype} {got.shape}", 0.0, 0.0
     tolerance = TOLERANCES.get(want.dtype.name)
@@ -54,9 +80,7 @@ def _compare_one(name: str, want: NDArray[Any] | None, got: NDArray[Any] | None)
     return _compare_floats(name, want.astype(np.float64), got.astype(np.float64), tolerance)
 
 
-def _compare_floats(
-    name: str, want: NDArray[np.float64], got: NDArray[np.float64], tolerance: float
-) -> tuple[str, float, float]:
+def _compare_floats(name: str, want: NDArray[np.float64], got: NDArray[np.float64], tolerance: float) -> _Found:
     finite = np.isfinite(want) & np.isfinite(got)
     if not np.array_equal(want[~finite], got[~finite], equal_nan=True):
         return f"output {name!r}: expected the same NaN and Inf, got others", 0.0, 0.0

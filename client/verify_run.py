@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bundle.manifest import Manifest
 from bundle.store import Store
@@ -21,11 +20,14 @@ _CACHE_BYTES = 1 << 40  # nothing is thrown out
 _POLL_S = 0.1
 
 
+Value = Any  # as onnxruntime takes and gives it: an array, of a sequence a list, of an absent optional None
+
+
 @dataclass(frozen=True)
 class SplitRun:
     """A finished run: the outputs on rank 0, and the machine of each rank with its trace."""
 
-    outputs: dict[str, NDArray[Any]]
+    outputs: dict[str, Value]
     machines: tuple[Machine, ...]
 
 
@@ -33,14 +35,12 @@ class SplitRun:
 class _Shared:
     """What the threads of a run leave for the one that waits; `lock` guards the lists."""
 
-    outputs: dict[str, NDArray[Any]] = field(default_factory=dict)
+    outputs: dict[str, Value] = field(default_factory=dict)
     errors: list[Exception] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def run_ranks(
-    store: Store, manifest: Manifest, inputs: Mapping[str, NDArray[Any]], deadline_s: float = 600.0
-) -> SplitRun:
+def run_ranks(store: Store, manifest: Manifest, inputs: Mapping[str, Value], deadline_s: float = 600.0) -> SplitRun:
     """Load and run every rank; the first error of any rank ends them all and is raised.
 
     Raises:
@@ -69,10 +69,10 @@ def _channels(slots: int, deadline_s: float) -> list[Channel]:
 
 
 def _thread(
-    machine: Machine, loaded: LoadedRank, channel: Channel, inputs: Mapping[str, NDArray[Any]], shared: _Shared
+    machine: Machine, loaded: LoadedRank, channel: Channel, inputs: Mapping[str, Value], shared: _Shared
 ) -> threading.Thread:
     rank = loaded.program.rank
-    feeds = {name: np.asarray(value) for name, value in inputs.items()} if rank == 0 else {}
+    feeds = {name: _value(value) for name, value in inputs.items()} if rank == 0 else {}
 
     def work() -> None:
         try:
@@ -85,6 +85,11 @@ def _thread(
             channel.abort(f"rank {rank}: {error}")
 
     return threading.Thread(target=work, name=f"rank{rank}", daemon=True)
+
+
+def _value(value: Value) -> Value:
+    """Sequences are lists, an absent optional is None: both stay what they are on their way to onnxruntime."""
+    return value if value is None or isinstance(value, list) else np.asarray(value)
 
 
 def _join(threads: list[threading.Thread]) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from channels.tensors import LiveTensor, Tensor
@@ -160,14 +159,14 @@ class Machine:
         )
         self.trace.append(record)
 
-    def _outputs(self) -> dict[str, NDArray[Any]]:
+    def _outputs(self) -> dict[str, Any]:
         if self._loaded.program.rank != 0:
             return {}
         return {name: self._output(name) for name in self._loaded.outputs}
 
-    def _output(self, name: str) -> NDArray[Any]:
+    def _output(self, name: str) -> Any:
         value = self.state.tensors.get(name)
-        if not isinstance(value, np.ndarray):
+        if name not in self.state.tensors or isinstance(value, LiveTensor):
             got = "a live tensor" if isinstance(value, LiveTensor) else "nothing"
-            raise ProgramError(f"output {name!r}: expected an array at the end of the program, got {got}")
+            raise ProgramError(f"output {name!r}: expected a value at the end of the program, got {got}")
         return value

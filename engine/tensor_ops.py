@@ -152,6 +152,8 @@ def held_bytes(values: Iterable[object]) -> int:
 def _roots(value: object) -> list[NDArray[np.generic]]:
     if isinstance(value, LiveTensor):
         return [_root(value.values), _root(value.samples)]
+    if isinstance(value, list):  # a sequence
+        return [root for item in value for root in _roots(item)]
     return [_root(value)] if isinstance(value, np.ndarray) else []
 
 

@@ -142,7 +142,7 @@ def prepare(model: onnx.ModelProto | Path, options: Options) -> Prepared:
         InvalidModelError, UnsafeModelError: as compile_model.
     """
     source = load(model)
-    whole = from_ir(normalize(source.model), source.sparse)
+    whole = from_ir(normalize(source.model), source.sparse, source.maps)
     graph, layers = fuse_sparse(whole, options.sparsity)
     return Prepared(graph, layers, source.version, whole.weight_bytes)
 
@@ -209,12 +209,12 @@ def _spec(graph: Graph, name: str) -> TensorSpec:
     """One named input or output of a request.
 
     Raises:
-        UnsupportedModelError: if it is no tensor of known type and rank.
+        UnsupportedModelError: if its type is unknown.
     """
     value = graph.values[name]
     if not value.dtype:
         raise UnsupportedModelError(
-            f"value {name!r}: expected a tensor of known type, got none; requests carry tensors only"
+            f"value {name!r}: expected a tensor, or a sequence, map or optional, of known type, got another type"
         )
     shape = tuple(dim if isinstance(dim, int | str) else "" for dim in value.shape or ())
     return TensorSpec(name, value.dtype, shape)

@@ -47,11 +47,13 @@ class Source:
 
     model:   the graph; weights are read when asked for, external ones are memory-mapped.
     sparse:  sparse weights by name; the graph has a typed input of the same name for each.
+    maps:    types of the values that are or hold maps, by name: onnx-ir does not know such types.
     version: sha256 of the model's bytes (and of its external files).
     """
 
     model: ir.Model
     sparse: dict[str, SparseWeight]
+    maps: dict[str, onnx.TypeProto]
     version: str
 
 
@@ -66,7 +68,7 @@ def load(model: onnx.ModelProto | Path | str) -> Source:
     proto, base_dir, version = _read(model)
     _check(proto, base_dir)
     try:
-        sparse = take_sparse(proto, base_dir)
+        sparse, maps = take_sparse(proto, base_dir), _take_maps(proto)
         loaded = ir.serde.deserialize_model(proto)
         _resolve_external(loaded, base_dir)
         loaded.graph.sort()
@@ -74,7 +76,7 @@ def load(model: onnx.ModelProto | Path | str) -> Source:
         raise
     except (ValueError, TypeError, KeyError, OSError, RuntimeError, NotImplementedError) as error:
         raise InvalidModelError(f"model: expected a well-formed ONNX graph, got {error}") from error
-    return Source(loaded, sparse, version)
+    return Source(loaded, sparse, maps, version)
 
 
 def _read(model: onnx.ModelProto | Path | str) -> tuple[onnx.ModelProto, Path | None, str]:
@@ -157,6 +159,22 @@ def _check_bytes(tensor: onnx.TensorProto) -> None:
         raise InvalidModelError(
             f"initializer {tensor.name!r}: expected {wanted} elements for dims {list(tensor.dims)}, got {got:g}"
         )
+
+
+def _take_maps(proto: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
+    """Leave values that are or hold maps without a type; return their types."""
+    infos = (*proto.graph.input, *proto.graph.output, *proto.graph.value_info)
+    maps = {info.name: info for info in infos if _holds_map(info.type)}
+    types = {name: onnx.TypeProto.FromString(info.type.SerializeToString()) for name, info in maps.items()}
+    for info in maps.values():
+        info.ClearField("type")
+    return types
+
+
+def _holds_map(kind: onnx.TypeProto) -> bool:
+    while kind.WhichOneof("value") in ("sequence_type", "optional_type"):
+        kind = kind.sequence_type.elem_type if kind.HasField("sequence_type") else kind.optional_type.elem_type
+    return bool(kind.HasField("map_type"))
 
 
 def _location(tensor: onnx.TensorProto) -> str:

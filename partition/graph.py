@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from bundle.dtypes import DTYPES, STRING, numpy_dtype
+from bundle.dtypes import DTYPES, STRING, is_container, numpy_dtype
 from partition.folding import RANDOM_OPS
 from partition.rules import OpFacts
 from partition.rules.facts import Shape
@@ -37,7 +37,7 @@ class Cargo:
 class ValueInfo:
     """What is known of a value.
 
-    dtype:  a name of bundle.dtypes, "string", or "" when it is no tensor or unknown.
+    dtype:  a name of bundle.dtypes, "string", of what is no tensor "seq(float32)" and the like, or "" when unknown.
     shape:  None = unknown rank.
     type:   the ONNX type without its shape; None = unknown.
     sliced: whether ONNX nodes of the model's opset can cut a piece out of it.
@@ -173,8 +173,11 @@ class Graph:
                 yield i, tensor.numpy()
 
 
-def from_ir(model: ir.Model, sparse: Mapping[str, SparseWeight]) -> Graph:
-    """The graph of a normalised model and its sparse weights (whose placeholders are inputs of the model)."""
+def from_ir(model: ir.Model, sparse: Mapping[str, SparseWeight], maps: Mapping[str, onnx.TypeProto]) -> Graph:
+    """The graph of a normalised model and its sparse weights (whose placeholders are inputs of the model).
+
+    maps: the types of values that are or hold maps, which onnx-ir does not know.
+    """
     graph = model.graph
     measures = model.opset_imports.get("", 0) >= _MEASURED_SLICES
     weights = {name: value.const_value for name, value in graph.initializers.items() if value.const_value is not None}
@@ -183,7 +186,8 @@ def from_ir(model: ir.Model, sparse: Mapping[str, SparseWeight]) -> Graph:
         inputs=tuple(v.name for v in graph.inputs if v.name and v.name not in weights and v.name not in sparse),
         outputs=tuple(v.name for v in graph.outputs if v.name),
         ops=tuple(_op(node) for node in graph),
-        values={v.name: _info(v, measures) for v in _values(graph) if v.name},
+        values={v.name: _info(v, measures) for v in _values(graph) if v.name}
+        | {name: ValueInfo(_dtype(kind), (), kind) for name, kind in maps.items()},
         weights=weights,
         sparse={name: weight for name, weight in sparse.items() if any(v.name == name for v in graph.inputs)},
         opsets=dict(model.opset_imports),
@@ -204,21 +208,34 @@ def _info(value: ir.Value, measures: bool) -> ValueInfo:
     dims = None if shape is None else tuple(_dim(dim) for dim in shape)
     if value.type is None and tensor is None:
         return ValueInfo("", dims, None)
-    kind = value.type or ir.TensorType(tensor.dtype)  # type: ignore[union-attr]
+    kind = ir.serde.serialize_type(value.type or ir.TensorType(tensor.dtype))  # type: ignore[union-attr]
     fixed = dims is not None and all(isinstance(dim, int) for dim in dims)
-    return ValueInfo(_dtype(kind), dims, ir.serde.serialize_type(kind), sliced=measures or fixed)
+    return ValueInfo(_dtype(kind), dims, kind, sliced=measures or fixed)
 
 
 def _dim(dim: int | ir.SymbolicDimProtocol) -> int | str | None:
     return dim if isinstance(dim, int) else dim.value
 
 
-def _dtype(kind: ir.TypeProtocol) -> str:
-    if not isinstance(kind, ir.TensorType) or kind.dtype == ir.DataType.UNDEFINED:
-        return ""
-    if kind.dtype == ir.DataType.STRING:
-        return STRING
-    name = np.dtype(kind.dtype.numpy()).name
+def _dtype(kind: onnx.TypeProto) -> str:
+    match kind.WhichOneof("value"):
+        case "tensor_type":
+            return _element(kind.tensor_type.elem_type)
+        case "sequence_type":
+            name = f"seq({_dtype(kind.sequence_type.elem_type)})"
+        case "optional_type":
+            name = f"optional({_dtype(kind.optional_type.elem_type)})"
+        case "map_type":
+            name = f"map({_element(kind.map_type.key_type)},{_dtype(kind.map_type.value_type)})"
+        case _:
+            return ""
+    return name if is_container(name) else ""
+
+
+def _element(code: int) -> str:
+    if code in (onnx.TensorProto.STRING, onnx.TensorProto.UNDEFINED):
+        return STRING if code else ""
+    name = np.dtype(ir.DataType(code).numpy()).name
     return name if name in DTYPES else ""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bundle.dtypes import is_container
 from bundle.manifest import TensorSpec
 from runs.errors import BadRequest
 from runs.values import Array, from_json, load_npz
@@ -116,9 +117,12 @@ def decode_inputs(request: Request, specs: Sequence[TensorSpec], npz: bytes | No
     npz: the object behind inputs_uri, where the request has one.
 
     Raises:
-        BadRequest: an unknown or missing input, a wrong dtype or shape, an empty batch.
+        BadRequest: an unknown or missing input, one that is no tensor, a wrong dtype or shape, an empty batch.
     """
     by_name = {spec.name: spec for spec in specs}
+    for spec in specs:
+        if is_container(spec.dtype):
+            raise BadRequest(f"input {spec.name!r}: requests carry tensors only, the model takes {spec.dtype}")
     if request.inputs:
         _check_names(list(request.inputs), by_name)
         arrays = {name: from_json(by_name[name], value) for name, value in request.inputs.items()}
@@ -134,12 +138,17 @@ def check_outputs(wanted: Sequence[str], specs: Sequence[TensorSpec]) -> None:
     """Hold the wanted outputs against the signature.
 
     Raises:
-        BadRequest: an output that the model does not have.
+        BadRequest: an output that the model does not have, or one that is no tensor.
     """
     known = [spec.name for spec in specs]
     for name in wanted:
         if name not in known:
             raise BadRequest(f"output {name!r}: the model has {_listed(known)}")
+    for spec in specs:
+        if is_container(spec.dtype) and (not wanted or spec.name in wanted):
+            raise BadRequest(
+                f"output {spec.name!r}: answers carry tensors only, got {spec.dtype}; name other `outputs`"
+            )
 
 
 def _check_names(given: Sequence[str], specs: Mapping[str, TensorSpec]) -> None:

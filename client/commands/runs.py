@@ -23,6 +23,7 @@ def add_commands(commands: Any) -> None:
     infer.add_argument("model")
     infer.add_argument("--input", required=True, type=Path, metavar="X.npz", help="one array per input, by name")
     infer.add_argument("--output", type=Path, metavar="Y.npz", help="where to write the outputs")
+    infer.add_argument("--outputs", nargs="+", metavar="NAME", help="the outputs wanted; default: all")
     infer.add_argument("--channel", default="", help=f"how tensors travel between ranks: {' or '.join(CHANNELS)}")
     infer.add_argument("--run-id", default="", metavar="ID", help="32 hex digits: a request sent twice is one run")
     infer.add_argument(
@@ -46,7 +47,7 @@ def add_commands(commands: Any) -> None:
 
 def _infer(options: argparse.Namespace) -> int:
     inputs = read_npz(options.input)
-    fields = {name: getattr(options, name) for name in ("channel", "wait_s", "deadline_s")}
+    fields = {name: getattr(options, name) for name in ("channel", "outputs", "wait_s", "deadline_s")}
     given = {name: value for name, value in fields.items() if value not in (None, "")}
     if options.detached:
         given["async"] = True

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 from bundle.manifest import TensorSpec
 from bundle.store import FolderStore
@@ -102,6 +102,15 @@ def test_compare_finds_each_kind_of_difference() -> None:
         assert not compare(want, {"y": wrong}).ok
     assert not compare(want, {}).ok
     assert not compare({"i": np.array([1])}, {"i": np.array([2])}).ok
+    pair = [want["y"], want["y"]]
+    assert compare({"s": pair}, {"s": list(pair)}).ok
+    assert not compare({"s": pair}, {"s": pair[:1]}).ok
+    assert not compare({"s": pair}, {"s": [want["y"], want["y"] + 1]}).ok
+    assert compare({"o": None}, {"o": None}).ok
+    assert not compare({"o": None}, {"o": want["y"]}).ok
+    assert compare({"m": {"a": 0.1, "b": 2.0}}, {"m": {"b": 2.0, "a": 0.1000000001}}).ok
+    assert not compare({"m": {"a": 0.1}}, {"m": {"a": 0.2}}).ok
+    assert not compare({"m": {"a": 0.1}}, {"m": {"b": 0.1}}).ok
 
 
 def test_compare_takes_nan_and_inf_for_equal_to_themselves() -> None:
@@ -122,6 +131,90 @@ def test_random_inputs_are_seeded_and_follow_the_signature() -> None:
     np.testing.assert_array_equal(first["a"], again["a"])
     assert not np.array_equal(first["a"], other["a"])
     assert set(first["i"]) <= {0, 1}
+
+
+def test_sequences_and_optionals_come_and_go_as_onnxruntime_has_them() -> None:
+    tensor = helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+    sequence = helper.make_sequence_type_proto(tensor)
+    nodes = [
+        helper.make_node("SequenceInsert", ["s", "x"], ["longer"]),
+        helper.make_node("Optional", ["longer"], ["maybe"]),
+    ]
+    inputs = [helper.make_value_info("s", sequence), helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])]
+    outputs = [
+        helper.make_value_info("longer", sequence),
+        helper.make_value_info("maybe", helper.make_optional_type_proto(sequence)),
+    ]
+    graph = helper.make_graph(nodes, "sequences", inputs, outputs)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    feeds = {"s": [models.floats(2, 3), models.floats(4)], "x": models.floats(5, 3)}
+    got = run_split(proto, feeds, 3, "row")
+    assert [item.shape for item in got["longer"]] == [(2, 3), (4,), (5, 3)]
+    assert compare(reference(proto, feeds), got).ok
+
+
+def test_maps_come_as_onnxruntime_has_them() -> None:
+    kind = onnx.TypeProto()
+    kind.sequence_type.elem_type.map_type.key_type = TensorProto.STRING
+    kind.sequence_type.elem_type.map_type.value_type.tensor_type.elem_type = TensorProto.FLOAT
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["scores"]),
+        helper.make_node("ZipMap", ["scores"], ["y"], domain="ai.onnx.ml", classlabels_strings=["a", "b", "c"]),
+    ]
+    weights = {"w": models.floats(6, 3)}
+    proto = models.model(nodes, {"x": ["n", 6]}, ["y"], weights)
+    proto.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+    proto.graph.output[0].type.CopyFrom(kind)
+    feeds = {"x": models.floats(4, 6)}
+    got = run_split(proto, feeds, 2, "column")
+    assert [sorted(row) for row in got["y"]] == [["a", "b", "c"]] * 4
+    assert compare(reference(proto, feeds), got).ok
+
+
+@pytest.mark.parametrize("dtype", [TensorProto.BFLOAT16, TensorProto.FLOAT16, TensorProto.FLOAT8E4M3FN])
+@pytest.mark.parametrize("strategy", ["row", "column", "batch"])
+def test_narrow_floats_travel(dtype: int, strategy: str) -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["wide", "w"], ["product"]),
+        helper.make_node("Cast", ["product"], ["y"], to=dtype),
+    ]
+    proto = models.model(nodes, {"x": ["n", 7]}, ["y"], {"w": models.floats(7, 5)}, opset=21)
+    for info in (proto.graph.input[0], proto.graph.output[0]):
+        info.type.tensor_type.elem_type = dtype
+    report = verify(proto, None, 3, strategy)
+    assert report.ok, report.problems
+    assert report.split_ops >= 1
+
+
+def test_strings_are_computed_whole_beside_split_numbers() -> None:
+    nodes = [
+        helper.make_node("StringConcat", ["s", "s"], ["t"]),
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+    ]
+    proto = models.model(nodes, {"s": ["n"], "x": ["n", 6]}, ["t", "y"], {"w": models.floats(6, 4)}, opset=20)
+    for info in (proto.graph.input[0], proto.graph.output[0]):
+        info.type.tensor_type.elem_type = TensorProto.STRING
+    feeds = {"s": np.array(["ä", "b\n"], dtype=object), "x": models.floats(2, 6)}
+    got = run_split(proto, feeds, 2, "row")
+    assert got["t"].tolist() == ["ää", "b\nb\n"]
+    assert verify(proto, feeds, 2, "row").split_ops == 1
+
+
+def test_local_functions_are_inlined_and_split() -> None:
+    body = [helper.make_node("MatMul", ["a", "b"], ["c"]), helper.make_node("Relu", ["c"], ["d"])]
+    opsets = [helper.make_opsetid("", 18)]
+    inner = helper.make_function("own", "Dense", ["a", "b"], ["d"], body, opsets)
+    call = [helper.make_node("Dense", ["e", "f"], ["g"], domain="own")]
+    outer = helper.make_function("own", "Twice", ["e", "f"], ["g"], call, [*opsets, helper.make_opsetid("own", 1)])
+    proto = models.model(
+        [helper.make_node("Twice", ["x", "w"], ["y"], domain="own")], {"x": ["n", 6]}, ["y"], {"w": models.floats(6, 5)}
+    )
+    proto.opset_import.append(helper.make_opsetid("own", 1))
+    proto.functions.extend([inner, outer])
+    report = verify(proto, None, 3, "row")
+    assert report.ok
+    assert report.split_ops == 2
 
 
 def test_path_and_proto_give_the_same(tmp_path: Path) -> None:

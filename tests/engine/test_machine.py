@@ -175,7 +175,7 @@ def test_trace_counts_what_is_sent_received_and_waited_for() -> None:
     [
         ([Run(4, "to_live", ("z",), ("y",))], (), ProgramError, "step 4 on rank 0: tensor 'z' is not there"),
         ([Run(4, "to_live", ("x",), ("y", "z"))], (), KernelError, "expected 2 outputs, got 1"),
-        ([], ("y",), ProgramError, "output 'y': expected an array at the end of the program, got nothing"),
+        ([], ("y",), ProgramError, "output 'y': expected a value at the end of the program, got nothing"),
         ([Run(0, "to_live", ("x",), ("y",))], ("y",), ProgramError, "got a live tensor"),
     ],
 )

@@ -21,6 +21,15 @@ X = TensorSpec("x", "float32", ("n", 3))
 IDS = TensorSpec("ids", "int64", ("n",))
 
 
+def test_what_is_no_tensor_does_not_travel_in_requests() -> None:
+    sequence = TensorSpec("s", "seq(float32)", ())
+    with pytest.raises(BadRequest, match="requests carry tensors only"):
+        decode_inputs(_request(s=[[1.0]]), [sequence])
+    with pytest.raises(BadRequest, match="answers carry tensors only"):
+        check_outputs((), [X, sequence])
+    check_outputs(("x",), [X, sequence])
+
+
 def test_a_request_comes_back_from_its_json() -> None:
     request = Request("m", inputs={"x": [[1, 2, 3]]}, run_id="0" * 32, wait_s=3, channel="object", outputs=("y",))
     assert parse_request(json.loads(json.dumps(request.to_json()))) == request
