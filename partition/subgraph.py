@@ -18,6 +18,7 @@ from partition.schedule import Compute, Level, Slice, local_name
 SHARD_LOCATION = "shard"
 EMBEDDED_BYTES = 1024
 _EMBEDDED_TYPES = frozenset({onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.BOOL})
+_SIZED_BY_FLOATS = frozenset({"Range", "Resize", "Upsample"})
 WeightKey = tuple[str, Placement]
 
 
@@ -71,7 +72,7 @@ def _add_cut(piece: Piece, graph: Graph, cut: Slice, rank: int, workers: int, le
 def _add_op(piece: Piece, graph: Graph, compute: Compute, rank: int, workers: int) -> None:
     op, choice = compute.op, compute.choice
     for name, placement in choice.needs(op):
-        _add_input(piece, graph, name, placement)
+        _add_input(piece, graph, op.proto.op_type, name, placement)
     node = onnx.NodeProto()
     node.CopyFrom(op.proto)
     node.ClearField("doc_string")
@@ -86,22 +87,24 @@ def _add_op(piece: Piece, graph: Graph, compute: Compute, rank: int, workers: in
     piece.produces.update({local_name(n, p): (n, p) for n, p in zip(op.outputs, choice.outputs, strict=True) if n})
 
 
-def _add_input(piece: Piece, graph: Graph, name: str, placement: Placement) -> None:
+def _add_input(piece: Piece, graph: Graph, op_type: str, name: str, placement: Placement) -> None:
     local = local_name(name, placement)
     if graph.is_weight(name):
-        if embedded := _embedded(graph, name, placement):
+        if embedded := _embedded(graph, op_type, name, placement):
             piece.embedded[local] = embedded
-        else:
+            piece.weights.pop(local, None)
+        elif local not in piece.embedded:
             piece.weights[local] = (name, Replicate() if isinstance(placement, Single) else placement)
     elif local not in piece.produces:
         piece.reads[local] = (name, placement)
 
 
-def _embedded(graph: Graph, name: str, placement: Placement) -> onnx.TensorProto | None:
-    """Small whole constants of integers (shapes, axes) and strings, which onnxruntime must see in the graph."""
+def _embedded(graph: Graph, op_type: str, name: str, placement: Placement) -> onnx.TensorProto | None:
+    """Small whole constants of sizes (shapes, axes, scales), and strings: onnxruntime must see them in the graph."""
     tensor = graph.weights[name]
     strings = int(tensor.dtype) == onnx.TensorProto.STRING
-    small = int(tensor.dtype) in _EMBEDDED_TYPES and tensor.nbytes <= EMBEDDED_BYTES
+    sizing = int(tensor.dtype) in _EMBEDDED_TYPES or op_type in _SIZED_BY_FLOATS
+    small = sizing and tensor.nbytes <= EMBEDDED_BYTES
     if isinstance(placement, Shard) or not (strings or small):
         return None
     if strings:

@@ -82,6 +82,14 @@ class Card(ABC, Generic[OptionsT]):
             OptionError: count < 1, or more than there are.
         """
 
+    def inputs(self, options: OptionsT, count: int) -> Arrays:
+        """The inputs of the first `count` examples; a card whose truth takes long to compute leaves it out here.
+
+        Raises:
+            OptionError: as `examples`.
+        """
+        return self.examples(options, count).inputs
+
     @abstractmethod
     def check(self, outputs: Arrays, examples: Examples) -> Verdict:
         """Compare a model's outputs (array by graph output) for `examples` with their truth.

@@ -18,8 +18,17 @@ from zoo.errors import PluginError, PluginWarning, UnknownCard
 GROUP = "fsd.zoo"
 
 BUILT_IN: Mapping[str, str] = {
+    "decoder": "zoo.networks.decoder:decoder",
     "digits-mlp": "zoo.digits:digits_mlp",
+    "encoder": "zoo.networks.encoder:encoder",
+    "experts": "zoo.networks.experts:experts",
     "graphchallenge-1024": "zoo.graphchallenge:graphchallenge_1024",
+    "lstm": "zoo.networks.lstm:lstm",
+    "mobilenet": "zoo.networks.mobilenet:mobilenet",
+    "recommender": "zoo.networks.recommender:recommender",
+    "resnet": "zoo.networks.resnet:resnet",
+    "unet": "zoo.networks.unet:unet",
+    "vit": "zoo.networks.vit:vit",
 }
 
 HOW_TO_ADD = f"a package adds one by an entry point of the group {GROUP!r}: docs/zoo.md"
