@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from zoo.card import Arrays
 from zoo.errors import UnknownCard, ZooError
 from zoo.registry import get_card
 
@@ -47,6 +48,18 @@ def locate(model: str, options: Mapping[str, object], folder: Path, fetch: Fetch
     if options:
         raise SourceError(f"options: only models of the zoo have them, {model} is a file")
     return _fetched(model, folder, fetch) if model.startswith("s3://") else _local(model)
+
+
+def sample(model: str, options: Mapping[str, object], count: int) -> Arrays | None:
+    """Inputs for `count` examples of a card; None for a file or an object, which brings none.
+
+    Raises:
+        ZooError: no such card, options that it does not have, or a count that it cannot give.
+    """
+    if not is_card(model):
+        return None
+    card = get_card(model)
+    return card.inputs(card.parse(options), count)
 
 
 def _local(model: str) -> Path:

@@ -11,7 +11,9 @@ from typing import Any
 from client.commands.arguments import add_compile_arguments, parse_options
 from client.commands.runs import read_npz
 from client.progress import busy
-from zoo.sources import locate
+from zoo.sources import locate, sample
+
+EXAMPLES = 5  # of a card: uneven for 2 and 3 ranks
 
 
 def add_commands(commands: Any) -> None:
@@ -19,7 +21,12 @@ def add_commands(commands: Any) -> None:
     command = commands.add_parser("verify", help="compare a split model with onnxruntime, in this process")
     command.add_argument("model", help="zoo name or FILE.onnx")
     add_compile_arguments(command)
-    command.add_argument("--inputs", type=Path, metavar="X.npz", help="inputs; default: seeded random numbers")
+    command.add_argument(
+        "--inputs",
+        type=Path,
+        metavar="X.npz",
+        help="inputs; default: those of the card, for a file seeded random numbers",
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=_verify)
 
@@ -27,9 +34,10 @@ def add_commands(commands: Any) -> None:
 def _verify(options: argparse.Namespace) -> int:
     from client.verify import verify
 
-    inputs = read_npz(options.inputs) if options.inputs else None
+    given = parse_options(options.option)
+    inputs = read_npz(options.inputs) if options.inputs else sample(options.model, given, EXAMPLES)
     with tempfile.TemporaryDirectory(prefix="fsd-") as folder, busy(f"verifying {options.model}"):
-        path = locate(options.model, parse_options(options.option), Path(folder))
+        path = locate(options.model, given, Path(folder))
         report = verify(path, inputs, options.workers, options.strategy)
     if options.json:
         print(report.to_json())

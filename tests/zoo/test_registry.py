@@ -126,7 +126,7 @@ def test_unknown_name_lists_the_known_ones_and_how_to_add_one(install: Install) 
         get_card("digit-mlp\n")
     message = str(error.value)
     assert "did you mean 'digits-mlp'?" in message
-    assert "digits-mlp, graphchallenge-1024, my-card" in message
+    assert ", ".join(sorted([*BUILT_IN, "my-card"])) in message
     assert "entry point of the group 'fsd.zoo'" in message
     assert message.isprintable()
 
