@@ -19,16 +19,15 @@ from partition.errors import UnsupportedModelError
 from partition.frontend import load
 from partition.graph import Graph, Op, from_ir
 from partition.normalize import normalize
-from partition.policy import allowed_choices, parse_strategy
+from partition.planning import is_divided, make_plan
+from partition.policy import parse_strategy
 from partition.schedule import Chain, make_schedule
-from partition.search import Plan, cheapest_plan
+from partition.search import Plan
 from partition.sparse.fuse import Sparsity, fuse_sparse
 from partition.sparse.layers import SparseLayer
 from partition.sparse.parts import plan_chain
 from partition.sparse.report import sparse_info
 from partition.strategy import resolve_auto
-
-_SPLIT_MODES = frozenset({"batch", "column", "partial", "row", "split"})
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def compile_model(
     options = options or Options()
     prepared = prepare(model, options)
     chosen = resolve_auto(prepared.graph, prepared.layers, strategy, workers, options.memory_bytes)
-    plan = cheapest_plan(prepared.graph, allowed_choices(prepared.graph, chosen, workers), workers)
+    plan = make_plan(prepared.graph, chosen, workers)
     return emit_bundle(prepared, plan, Target(name or prepared.graph.name, chosen, workers), folder)
 
 
@@ -221,5 +220,5 @@ def _spec(graph: Graph, name: str) -> TensorSpec:
 
 
 def _info(graph: Graph, choices: tuple[Choice, ...]) -> dict[str, int | str]:
-    split = sum(choice.mode in _SPLIT_MODES for choice in choices)
+    split = sum(map(is_divided, choices))
     return {"split_ops": split, "replicated_ops": len(graph.ops) - split}

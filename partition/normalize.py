@@ -10,7 +10,7 @@ from partition.convbias import SplitConvBiasPass
 from partition.errors import InvalidModelError
 from partition.folding import FoldConstantsPass
 from partition.gemm import SplitGemmPass
-from partition.outputs import ComputeOutputsPass
+from partition.outputs import ComputeOutputsPass, NameValuesPass
 from partition.shapes import InferShapesPass
 
 
@@ -43,5 +43,5 @@ def _passes() -> list[ir.passes.InPlacePass]:
         CanonicalShapesPass(),
         common.RemoveUnusedNodesPass(),
         common.RemoveUnusedOpsetsPass(),
-        common.NameFixPass(),
+        NameValuesPass(),
     ]

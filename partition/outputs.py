@@ -1,8 +1,9 @@
-"""Outputs that no node makes: an initializer gets a node behind it; an input that is an output needs none."""
+"""Outputs: an initializer that is one gets a node behind it; one that nobody wants gets no name."""
 
 from __future__ import annotations
 
 import onnx_ir as ir
+from onnx_ir.passes import common
 
 
 class ComputeOutputsPass(ir.passes.InPlacePass):
@@ -26,3 +27,16 @@ def _insert(graph: ir.Graph, index: int) -> None:
     node.outputs[0].name, node.outputs[0].shape, node.outputs[0].type = name, weight.shape, weight.type
     graph.append(node)
     graph.outputs[index] = node.outputs[0]
+
+
+class NameValuesPass(ir.passes.InPlacePass):
+    """onnx-ir's pass that gives every value a name of its own; an output that is not wanted stays nameless."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Name the values of all graphs."""
+        unwanted = [output for node in ir.traversal.RecursiveGraphIterator(model.graph) for output in node.outputs]
+        unwanted = [output for output in unwanted if not output.name]
+        result = common.NameFixPass()(model)
+        for output in unwanted:
+            output.name = ""
+        return result

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from partition.rules.facts import OpFacts, axis_letters, normal_axis
+from itertools import combinations
+
+from partition.rules.facts import OpFacts, Shape, axis_letters, normal_axis
 from partition.rules.registry import RULES
 from partition.rules.rule import REPEATED, Letters, Rule
 
@@ -29,14 +31,15 @@ def reduction(facts: OpFacts) -> Rule | None:
     if shape is None:
         return None
     letters = axis_letters(len(shape))
-    gone = _gone(facts, letters)
+    gone, vague = _gone(facts, letters)
     combine = _COMBINE.get(facts.op_type)
     inputs = (letters, *(() for _ in facts.shapes[1:]))
     linear = (frozenset({0}),) if facts.op_type in _LINEAR else ()
     outputs = (_kept(facts, letters, gone),)
     if combine:
-        return Rule(inputs, outputs, reduce=dict.fromkeys(gone, combine), linear=linear)
-    return Rule(inputs, outputs, whole=frozenset(gone), linear=linear)
+        summed = dict.fromkeys((name for name in gone if name not in vague), combine)
+        return Rule(inputs, outputs, reduce=summed, whole=vague, linear=linear)
+    return Rule(inputs, outputs, whole=vague | set(gone), linear=linear)
 
 
 @RULES.register("ArgMax", "ArgMin")
@@ -50,11 +53,43 @@ def arg_reduction(facts: OpFacts) -> Rule | None:
     return Rule((letters,), (_kept(facts, letters, gone),), whole=frozenset(gone))
 
 
-def _gone(facts: OpFacts, letters: Letters) -> Letters:
-    axes = facts.integers("axes", 1)
+def _gone(facts: OpFacts, letters: Letters) -> tuple[Letters, frozenset[str]]:
+    """The letters that are reduced, and those of which the shapes alone do not tell."""
+    try:
+        axes = facts.integers("axes", 1)
+    except LookupError:
+        return _gone_by_shape(facts, letters)
     if not axes:
-        return () if facts.integer("noop_with_empty_axes", 0) else letters
-    return tuple(letters[normal_axis(axis, len(letters))] for axis in axes)
+        return () if facts.integer("noop_with_empty_axes", 0) else letters, frozenset()
+    return tuple(letters[normal_axis(axis, len(letters))] for axis in axes), frozenset()
+
+
+def _gone_by_shape(facts: OpFacts, letters: Letters) -> tuple[Letters, frozenset[str]]:
+    """Axes that the request gives, seen from the sizes of input and output, where all of them are known.
+
+    Raises:
+        LookupError: if they are not.
+    """
+    before, after = facts.shapes[0], facts.outputs[0]
+    if before is None or after is None or not all(isinstance(dim, int) for dim in (*before, *after)):
+        raise LookupError("axes")
+    found = [gone for gone in _subsets(len(before)) if _left(facts, before, gone) == after]
+    if not found:
+        raise LookupError("axes")
+    sure = frozenset.intersection(*found)
+    vague = frozenset.union(*found) - sure
+    return tuple(letters[i] for i in sorted(found[0])), frozenset(letters[i] for i in vague)
+
+
+def _subsets(rank: int) -> list[frozenset[int]]:
+    return [frozenset(axes) for count in range(rank + 1) for axes in combinations(range(rank), count)]
+
+
+def _left(facts: OpFacts, shape: Shape, gone: frozenset[int]) -> Shape:
+    """The shape of what is left of a shape."""
+    if facts.integer("keepdims", 1):
+        return tuple(1 if i in gone else dim for i, dim in enumerate(shape))
+    return tuple(dim for i, dim in enumerate(shape) if i not in gone)
 
 
 def _kept(facts: OpFacts, letters: Letters, gone: Letters) -> Letters:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from partition.rules.facts import OpFacts, axis_letters, normal_axis
 from partition.rules.registry import RULES
-from partition.rules.rule import Rule
+from partition.rules.rule import REPEATED, Rule
 
 _ONE_AXIS_SINCE = 13
 
@@ -24,12 +24,14 @@ def softmax(facts: OpFacts) -> Rule | None:
 
 @RULES.register("LayerNormalization", "RMSNormalization")
 def layer_norm(facts: OpFacts) -> Rule | None:
-    """`a b, -, - -> a b; whole b`: every axis from `axis` on is normalised together."""
+    """`a b, -, - -> a b, a 1, a 1; whole b`: every axis from `axis` on is normalised together."""
     shape = facts.shapes[0]
-    if shape is None or len(facts.outputs) > 1:
+    if shape is None:
         return None
     letters = axis_letters(len(shape))
     axis = normal_axis(facts.integer("axis", -1), len(shape))
     if any(s is not None and len(s) > len(shape) - axis for s in facts.shapes[1:]):
         return None
-    return Rule((letters, *(() for _ in facts.shapes[1:])), (letters,), whole=frozenset(letters[axis:]))
+    figures = letters[:axis] + (REPEATED,) * (len(shape) - axis)  # mean and inverse deviation
+    outputs = (letters, figures, figures)[: len(facts.outputs)]
+    return Rule((letters, *(() for _ in facts.shapes[1:])), outputs, whole=frozenset(letters[axis:]))

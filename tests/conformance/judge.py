@@ -19,6 +19,7 @@ from partition import Options, UnsupportedModelError
 from partition.choices import Choice
 from partition.compile import Prepared, Target, emit_bundle, prepare
 from partition.graph import Graph
+from partition.planning import is_divided, make_plan
 from partition.policy import allowed_choices
 from partition.rules import RULES
 from partition.search import Plan, cheapest_plan
@@ -27,7 +28,6 @@ from tests.conformance.collection import BackendTest, DataSet
 
 Verdict = Literal["split", "replicated", "failed", "skipped"]
 OpName = tuple[str, str]
-_SPLIT = frozenset({"batch", "column", "partial", "row", "split"})
 RUN_S = 60.0
 # Two units in the last place of float16, which ONNX grants bfloat16 likewise: its 1e-3 is less than one, and a graph in
 # pieces rounds between ops that onnxruntime would fuse.
@@ -106,8 +106,7 @@ def _plans(prepared: Prepared, name: str, division: Division) -> Iterator[tuple[
             yield cheapest_plan(graph, allowed, workers), Target(name, "row", workers)
     else:
         chosen = resolve_auto(graph, prepared.layers, division.strategy, workers, Options().memory_bytes)
-        plan = cheapest_plan(graph, allowed_choices(graph, chosen, workers), workers)
-        yield plan, Target(name, chosen, workers)
+        yield make_plan(graph, chosen, workers), Target(name, chosen, workers)
 
 
 def _forced(graph: Graph, workers: int) -> Iterator[list[tuple[Choice, ...]]]:
@@ -134,7 +133,7 @@ def _run_divided(
 
 def _split_ops(prepared: Prepared, plan: Plan) -> frozenset[OpName]:
     placed = zip(prepared.graph.ops, plan.choices, strict=True)
-    return frozenset((op.proto.domain, op.proto.op_type) for op, choice in placed if choice.mode in _SPLIT)
+    return frozenset((op.proto.domain, op.proto.op_type) for op, choice in placed if is_divided(choice))
 
 
 def _run_whole(model: onnx.ModelProto, inputs: list[Any]) -> list[Any]:

@@ -23,7 +23,9 @@ class Summary:
     failures:   outcomes that failed.
     untested:   rules that neither a run nor a golden case exercises.
     case_only:  rules that a golden case exercises, but no run.
-    split_share: of the tests of a ruled op that ran, the share of which some division computed an op in pieces.
+    split_share: of the node tests of an op with a rule that ran, the share that a strategy computed in pieces: whether
+                 or not the rule holds for the test's axes and attributes.
+    whole:       the other node tests of an op with a rule.
     """
 
     by_op: dict[str, Counter[str]]
@@ -31,6 +33,7 @@ class Summary:
     untested: tuple[OpName, ...]
     case_only: tuple[OpName, ...]
     split_share: float
+    whole: tuple[str, ...]
 
     @property
     def ok(self) -> bool:
@@ -45,20 +48,24 @@ def summarise(outcomes: Sequence[Outcome]) -> Summary:
         by_op[outcome.op][outcome.verdict] += 1
     exercised = {name for outcome in outcomes for name in outcome.split}
     cases = {(golden.case.domain, golden.case.op_type) for golden in GOLDEN}
+    split, whole = _by_rule(outcomes)
     unseen = [name for name in RULES.known() if name not in exercised | ELSEWHERE]
     return Summary(
         dict(sorted(by_op.items())),
         tuple(o for o in outcomes if o.verdict == "failed"),
         tuple(name for name in unseen if name not in cases),
         tuple(name for name in unseen if name in cases),
-        _split_share(outcomes),
+        len(split) / max(1, len(split) + len(whole)),
+        whole,
     )
 
 
-def _split_share(outcomes: Iterable[Outcome]) -> float:
-    ruled = {o.test for o in outcomes if o.ruled and o.division and not o.op.startswith("<")}
-    split = {o.test for o in outcomes if o.verdict == "split"} & ruled
-    return len(split) / len(ruled) if ruled else 0.0
+def _by_rule(outcomes: Iterable[Outcome]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The node tests of ops with a rule: those that a strategy divided, and the others."""
+    known = {f"{domain}::{op}" if domain else op for domain, op in RULES.known()}
+    ran = [o for o in outcomes if o.op in known and o.division and o.division.strategy != FORCED]
+    split = {o.test for o in ran if o.verdict == "split"}
+    return tuple(sorted(split)), tuple(sorted({o.test for o in ran} - split))
 
 
 def as_markdown(summary: Summary, outcomes: Sequence[Outcome]) -> str:
@@ -72,8 +79,10 @@ def as_markdown(summary: Summary, outcomes: Sequence[Outcome]) -> str:
             "",
             *_totals(outcomes),
             "",
-            f"Of the node tests whose model has an op with a rule, {summary.split_share:.1%} ran with an op in pieces. "
+            f"Of the node tests of an op with a rule, {summary.split_share:.1%} ran in pieces under a strategy. "
             f"`{FORCED}` divides every op that its rule lets it, along each axis in turn.",
+            "",
+            f"The others, {len(summary.whole)} tests: {', '.join(summary.whole) or 'none'}.",
             "",
             f"Rules that only tests/partition/cases.py exercises: {_names(summary.case_only)}. "
             f"Exercised by nothing: {_names(summary.untested)}.",

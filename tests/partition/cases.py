@@ -159,6 +159,7 @@ NORMALISED = [
     Golden(_case("LogSoftmax", X, axis=0), "a b -> a b; whole a"),
     Golden(_case("Hardmax", X, axis=-1), "a b -> a b; whole b"),
     Golden(_case("LayerNormalization", X3, ROW, ROW, axis=-1), "a b c, -, - -> a b c; whole c"),
+    Golden(_case("LayerNormalization", X3, ROW, axis=2, outputs=3), "a b c, - -> a b c, a b 1, a b 1; whole c"),
     Golden(_case("RMSNormalization", X3, ROW, version=23, axis=-1), "a b c, - -> a b c; whole c"),
 ]
 

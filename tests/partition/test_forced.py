@@ -10,7 +10,7 @@ import pytest
 from onnx import helper
 
 from bundle.store import FolderStore
-from client.verify import reference
+from client.verify import reference, verify
 from client.verify_compare import compare
 from client.verify_run import run_ranks
 from partition import Options
@@ -56,6 +56,25 @@ def test_any_mix_of_divisions_gives_the_same(name: str, workers: int, tmp_path: 
         choices = [options[i][int(rng.integers(len(options[i])))] for i in range(len(options))]
         difference = compare(want, run_forced(prepared, choices, workers, inputs, tmp_path / str(turn)))
         assert difference.ok, ([(c.mode, c.letter) for c in choices], difference.problems)
+
+
+@pytest.mark.parametrize("strategy", ["row", "column"])
+@pytest.mark.parametrize("name", ["weighted", "unweighted"])
+def test_who_names_a_strategy_gets_work_divided(name: str, strategy: str) -> None:
+    relu = models.model([helper.make_node("Relu", ["x"], ["y"])], {"x": [5, 3]}, ["y"])
+    proto = relu if name == "unweighted" else models.residual()
+    report = verify(proto, None, 3, strategy)
+    assert report.ok
+    assert report.split_ops >= 1
+
+
+def test_output_that_nobody_wants_stays_absent() -> None:
+    rng = models.floats
+    nodes = [helper.make_node("LSTM", ["x", "w", "r"], ["", "h"], hidden_size=4)]
+    proto = models.model(nodes, {"x": [3, 5, 2]}, ["h"], {"w": rng(1, 16, 2), "r": rng(1, 16, 4)})
+    report = verify(proto, None, 2, "batch")
+    assert (report.ok, report.split_ops) == (True, 0)  # the batch of an LSTM is its second axis
+    assert verify(proto, None, 2, "row").split_ops == 1
 
 
 @pytest.mark.parametrize("op", ["ReduceMax", "ReduceSum", "ReduceLogSumExp"])

@@ -98,6 +98,24 @@ def test_reduction_over_axes_of_the_request_has_no_rule() -> None:
     assert Case("ReduceSum", (np.ones((2, 3), np.float32), np.array([1])), {}).rule() is None
 
 
+@pytest.mark.parametrize(
+    ("op_type", "after", "attributes", "text"),
+    [
+        ("ReduceSum", (3, 1, 2), {}, "a b c, - -> a 1 c; reduce b: sum; linear 0"),
+        ("ReduceMax", (3, 1, 2), {}, "a b c, - -> a 1 c; whole b"),
+        ("ReduceMean", (3, 2), {"keepdims": 0}, "a b c, - -> a c; whole b c; linear 0"),  # or is it c that went?
+        ("ReduceSum", (2,), {"keepdims": 0}, "a b c, - -> c; reduce a: sum; whole b c; linear 0"),
+        ("ReduceSum", (3, 2, 2), {}, "a b c, - -> a b c; linear 0"),
+    ],
+)
+def test_reduction_over_axes_of_the_request_is_seen_from_the_sizes(
+    op_type: str, after: tuple[int, ...], attributes: dict[str, int], text: str
+) -> None:
+    facts = OpFacts("", op_type, 18, ((3, 2, 2), (1,)), (after,), attributes)
+    assert str(RULES.find(facts)) == text
+    assert RULES.find(replace(facts, shapes=(("n", 2, 2), (1,)))) is None
+
+
 def test_unknown_op_has_no_rule() -> None:
     assert RULES.find(OpFacts("", "NonZero", 18, ((4, 5),), (None,))) is None
 
