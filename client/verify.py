@@ -117,7 +117,7 @@ def reference(model: onnx.ModelProto | Path, inputs: Mapping[str, Value]) -> dic
     try:
         session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         feeds = [inputs[spec.name] for spec in session.get_inputs()]
-        outputs = Session(session, ()).run(feeds, "model")  # takes and gives element types that numpy lacks, too
+        outputs = Session(session).run(feeds, "model")  # takes and gives element types that numpy lacks, too
         return dict(zip((spec.name for spec in session.get_outputs()), outputs, strict=True))
     except Exception as error:  # onnxruntime's errors have no common root
         raise InvalidModelError(f"onnxruntime refuses the model or its inputs: {error}") from error

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,18 @@ def usable_cores() -> int:
 
 
 class Session:
-    """One sub-graph, ready to run."""
+    """One sub-graph, ready to run.
 
-    def __init__(self, session: ort.InferenceSession, initializers: Sequence[ort.OrtValue]) -> None:
+    A rank may have no samples, where a batch is smaller than the number of ranks. The blocked layouts to which
+    onnxruntime 1.31 turns convolutions do not stand that: no samples go through a second session, without them.
+    """
+
+    def __init__(
+        self, session: ort.InferenceSession, build_unblocked: Callable[[], ort.InferenceSession] | None = None
+    ) -> None:
+        """build_unblocked: makes the second session; None = there is none. It refers to the memory of the weights."""
         self._session = session
-        self._initializers = initializers  # the session refers to their memory
+        self._build_unblocked = build_unblocked
         self._inputs = [item.name for item in session.get_inputs()]
         self._outputs = [item.name for item in session.get_outputs()]
         types = [item.type for item in (*session.get_inputs(), *session.get_outputs())]
@@ -45,15 +53,24 @@ class Session:
         if len(inputs) != len(self._inputs):
             raise KernelError(f"{where}: expected {len(self._inputs)} inputs, got {len(inputs)}")
         feeds = dict(zip(self._inputs, inputs, strict=True))
+        session = self._unblocked if any(map(_has_no_samples, inputs)) else self._session
         try:
-            return self._run_ort_values(feeds) if self._exotic else list(self._session.run(self._outputs, feeds))
+            return self._run_ort_values(session, feeds) if self._exotic else list(session.run(self._outputs, feeds))
         except Exception as error:  # onnxruntime's errors share no other base class
             raise KernelError(f"{where}: onnxruntime: {_one_line(error)}") from error
 
-    def _run_ort_values(self, feeds: Mapping[str, NDArray[np.generic]]) -> list[Any]:
+    @cached_property
+    def _unblocked(self) -> ort.InferenceSession:
+        return self._build_unblocked() if self._build_unblocked else self._session
+
+    def _run_ort_values(self, session: ort.InferenceSession, feeds: Mapping[str, NDArray[np.generic]]) -> list[Any]:
         """The way for types that numpy itself lacks."""
         values = {name: to_ort(array) for name, array in feeds.items()}
-        return [to_numpy(value) for value in self._session.run_with_ort_values(self._outputs, values)]
+        return [to_numpy(value) for value in session.run_with_ort_values(self._outputs, values)]
+
+
+def _has_no_samples(value: object) -> bool:
+    return isinstance(value, np.ndarray) and value.shape[:1] == (0,)
 
 
 def build_session(
@@ -70,8 +87,21 @@ def build_session(
     Raises:
         ProgramError: if onnxruntime refuses the sub-graph.
     """
-    options = _options(settings or SessionSettings())
     values = {name: to_ort(array) for name, array in weights.items()}
+    model = bytes(graph)
+
+    def build(blocked: bool) -> ort.InferenceSession:
+        options = _options(settings or SessionSettings(), blocked)
+        _add_weights(options, values, shard)
+        try:
+            return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors share no other base class
+            raise ProgramError(f"sub-graph: onnxruntime: {_one_line(error)}") from error
+
+    return Session(build(True), partial(build, False))
+
+
+def _add_weights(options: ort.SessionOptions, values: Mapping[str, ort.OrtValue], shard: memoryview) -> None:
     if values:
         # The first call makes onnxruntime accept the model and keeps a copy, which the second call makes it drop.
         options.add_external_initializers(list(values), list(values.values()))
@@ -79,22 +109,19 @@ def build_session(
             options.add_initializer(name, value)
     elif len(shard):
         options.add_external_initializers_from_files_in_memory([SHARD_LOCATION], [shard], [len(shard)])
-    try:
-        session = ort.InferenceSession(bytes(graph), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no other base class
-        raise ProgramError(f"sub-graph: onnxruntime: {_one_line(error)}") from error
-    return Session(session, list(values.values()))
 
 
-def _options(settings: SessionSettings) -> ort.SessionOptions:
+def _options(settings: SessionSettings, blocked: bool) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = _LOG_ERROR
     options.intra_op_num_threads = settings.threads or usable_cores()
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
-    options.add_session_config_entry("session.disable_prepacking", "0" if settings.prepack else "1")
+    options.add_session_config_entry("session.disable_prepacking", "0" if settings.prepack and blocked else "1")
     # Idle threads must not spin: the other half of a core is waiting for frames.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not blocked:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     if not settings.optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options

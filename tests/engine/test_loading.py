@@ -27,6 +27,7 @@ from engine.errors import KernelError, ProgramError
 from engine.program import Exchange, Program, Run
 from engine.sessions import build_session
 from tests.engine.fleet import FakeChannel, FakeNetwork, on_all_ranks
+from zoo.networks.resnet import resnet
 
 Array = NDArray[Any]
 
@@ -287,3 +288,11 @@ def test_engine_imports_no_onnx_and_no_onnxruntime_until_a_session_is_built() ->
     script = "import sys, engine; print(sorted({'onnx', 'onnxruntime', 'boto3'} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_batch_without_samples_passes_convolutions_that_have_blocked_layouts() -> None:
+    graph = resnet.graph(resnet.parse({"width": 8, "blocks": 1, "classes": 16}))
+    session = build_session(graph.SerializeToString(), {}, memoryview(b""))
+    for batch in (0, 1, 0):
+        (logits,) = session.run([np.zeros((batch, 3, 48, 48), np.float32)], "x")
+        assert logits.shape == (batch, 16)
