@@ -153,5 +153,5 @@ def _check_group(fields: Fields, exchange: Exchange, rank: int) -> None:
     group = exchange.group
     if len(set(group)) != len(group) or rank not in group:
         fields.fail("group", f"different ranks with {rank} among them", list(group))
-    if exchange.root not in group and exchange.kind in ("broadcast", "gather", "scatter", *_POINT_TO_POINT):
+    if exchange.root not in group and exchange.kind in ("broadcast", "gather", "reduce", "scatter", *_POINT_TO_POINT):
         fields.fail("root", f"a rank of the group {list(group)}", exchange.root)

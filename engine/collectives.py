@@ -18,13 +18,10 @@ from engine.program import Exchange
 from engine.reductions import reduce_parts
 from engine.row_maps import RowMaps
 from engine.rows import exchange_rows
-from engine.split import split_bounds
+from engine.split import is_direct_reduce, split_bounds
 from engine.tensor_ops import axis_size, cut, join
 
 Collective = Callable[[Exchange, Tensor | None, Port, RowMaps | None], Tensor | None]
-
-# Up to here one round of whole tensors beats two rounds of parts: one wait less, and the bytes fit one message.
-DIRECT_REDUCE_BYTES = 64 << 10
 
 _KINDS: dict[str, Collective] = {}
 
@@ -74,7 +71,7 @@ def _all_gather(exchange: Exchange, value: Tensor | None, port: Port, _: RowMaps
 @_collective("all_reduce")
 def _all_reduce(exchange: Exchange, value: Tensor | None, port: Port, _: RowMaps | None) -> Tensor:
     mine = _dense(_need(exchange, value))
-    if len(exchange.group) <= 2 or mine.nbytes <= DIRECT_REDUCE_BYTES:
+    if is_direct_reduce(mine.nbytes, len(exchange.group)):
         port.send([(rank, mine) for rank in _others(exchange, port)])
         return reduce_parts(exchange.reduce, _parts(exchange, mine, port))
     pieces = np.array_split(mine.reshape(-1), len(exchange.group))
@@ -112,6 +109,15 @@ def _gather(exchange: Exchange, value: Tensor | None, port: Port, _: RowMaps | N
 @_collective("recv")
 def _recv(exchange: Exchange, _: Tensor | None, port: Port, __: RowMaps | None) -> Tensor:
     return port.receive_all([exchange.root])[exchange.root]
+
+
+@_collective("reduce")
+def _reduce(exchange: Exchange, value: Tensor | None, port: Port, _: RowMaps | None) -> Tensor | None:
+    mine = _dense(_need(exchange, value))
+    if port.rank == exchange.root:
+        return reduce_parts(exchange.reduce, _parts(exchange, mine, port))
+    port.send([(exchange.root, mine)])
+    return None
 
 
 @_collective("reduce_scatter")

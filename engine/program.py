@@ -16,6 +16,7 @@ ExchangeKind = Literal[
     "gather",
     "halo",
     "recv",
+    "reduce",
     "reduce_scatter",
     "rows",
     "scatter",
@@ -54,7 +55,7 @@ class Exchange:
     axis:   the axis that is split or joined; negative counts from the end.
     join_axis: for kind "all_to_all", the axis that is joined, `axis` being the one that is split.
     group:  the ranks that take part, in reduction and concatenation order.
-    root:   the rank that scatters, broadcasts or gathers; for send/recv the other end.
+    root:   the rank that scatters, broadcasts, gathers or reduces; for send/recv the other end.
     reduce: "sum", "max", "min", ... for the reducing kinds; empty for the others. Added in group order.
     maps:   prefix of the index tensors in this rank's shard for kind "rows": `<maps>.send_ptr` [P+1],
             `<maps>.send_rows` (local row numbers, by destination), `<maps>.recv_ptr` [P+1], `<maps>.recv_rows`

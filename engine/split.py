@@ -1,8 +1,16 @@
-"""How an axis is divided over the ranks: one rule, used by the compiler and the machine alike."""
+"""How an axis is divided over the ranks, and a reduction into rounds: used by the compiler and the machine alike."""
 
 from __future__ import annotations
 
 from itertools import pairwise
+
+# Up to here one round of whole tensors beats two rounds of parts: one wait less, and the bytes fit one message.
+DIRECT_REDUCE_BYTES = 64 << 10
+
+
+def is_direct_reduce(nbytes: int, parts: int) -> bool:
+    """Whether an all-reduce of a tensor of `nbytes` is one round, in which everybody sends it whole to everybody."""
+    return parts <= 2 or nbytes <= DIRECT_REDUCE_BYTES
 
 
 def split_bounds(size: int, parts: int) -> tuple[tuple[int, int], ...]:

@@ -25,12 +25,22 @@ _MEASURED_SLICES = 10  # the first opset whose Slice takes its bounds from other
 
 @dataclass(frozen=True)
 class Cargo:
-    """What moving a value depends on: axes, estimated bytes, whether it can travel, whether it can be cut in place."""
+    """What moving a value depends on.
 
-    rank: int
-    nbytes: int
+    dims:       sizes of its axes, NOMINAL_SIZE where they are not known.
+    item_bytes: of one element.
+    travels:    whether it can be sent; sliced: whether it can be cut in place.
+    """
+
+    dims: tuple[int, ...]
+    item_bytes: int
     travels: bool
     sliced: bool
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole value."""
+        return math.prod(self.dims) * self.item_bytes
 
 
 @dataclass(frozen=True)
@@ -41,12 +51,14 @@ class ValueInfo:
     shape:  None = unknown rank.
     type:   the ONNX type without its shape; None = unknown.
     sliced: whether ONNX nodes of the model's opset can cut a piece out of it.
+    expected: the sizes to estimate with, see partition.sizes; None = not known.
     """
 
     dtype: str
     shape: Shape | None
     type: onnx.TypeProto | None
     sliced: bool = True
+    expected: tuple[int, ...] | None = None
 
     @property
     def travels(self) -> bool:
@@ -58,18 +70,21 @@ class ValueInfo:
 
     @property
     def elements(self) -> int:
-        """Elements, with NOMINAL_SIZE for what is unknown."""
-        return math.prod(dim if isinstance(dim, int) else NOMINAL_SIZE for dim in self.shape or ())
+        """Elements, estimated."""
+        return math.prod(self.cargo.dims)
 
     @property
     def nbytes(self) -> int:
         """Bytes, estimated like `elements`."""
-        return self.elements * (numpy_dtype(self.dtype).itemsize if self.travels else 8)
+        return self.cargo.nbytes
 
     @cached_property
     def cargo(self) -> Cargo:
         """What moving it depends on."""
-        return Cargo(len(self.shape or ()), self.nbytes, self.travels, self.sliced)
+        nominal = tuple(dim if isinstance(dim, int) else NOMINAL_SIZE for dim in self.shape or ())
+        dims = nominal if self.expected is None else self.expected
+        item_bytes = numpy_dtype(self.dtype).itemsize if self.travels else 8
+        return Cargo(dims, item_bytes, self.travels, self.sliced)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.split import split_bounds
+
 
 @dataclass(frozen=True, order=True)
 class Shard:
@@ -13,6 +15,11 @@ class Shard:
 
     def __str__(self) -> str:
         return f"shard{self.axis}"
+
+    def length(self, size: int, workers: int, rank: int) -> int:
+        """Elements of an axis of this size that a rank holds."""
+        low, high = split_bounds(size, workers)[rank]
+        return high - low
 
 
 @dataclass(frozen=True, order=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from partition.choices import Choice
 from partition.graph import Graph, Op
-from partition.moves import Move, cheapest_route
+from partition.moves import Move, Tariff, cheapest_route
 from partition.placement import ROOT, Partial, Placement, Shard
 from partition.search import Plan
 
@@ -68,7 +68,7 @@ def local_name(value: str, placement: Placement) -> str:
 
 def make_schedule(graph: Graph, plan: Plan, workers: int, is_chain: frozenset[Op]) -> tuple[Level, ...]:
     """The levels of a plan, in order; graph outputs end up whole on rank 0."""
-    builder = _Builder(graph, workers)
+    builder = _Builder(graph, workers, plan.tariff)
     for op, choice in zip(graph.ops, plan.choices, strict=True):
         builder.add(op, choice, op in is_chain)
     for name in graph.outputs:
@@ -79,8 +79,8 @@ def make_schedule(graph: Graph, plan: Plan, workers: int, is_chain: frozenset[Op
 class _Builder:
     """Replays the plan, and notes for each part of a value the level from which on it exists."""
 
-    def __init__(self, graph: Graph, workers: int) -> None:
-        self._graph, self._workers = graph, workers
+    def __init__(self, graph: Graph, workers: int, tariff: Tariff) -> None:
+        self._graph, self._workers, self._tariff = graph, workers, tariff
         self._ready: dict[str, dict[Placement, int]] = {name: {ROOT: 0} for name in graph.inputs}
         self._levels: list[Level] = []
         self._cuts: dict[Slice, int] = {}
@@ -100,7 +100,7 @@ class _Builder:
     def bring(self, name: str, wanted: Placement) -> int:
         """Make a value exist as wanted; return the level from which on it does."""
         have = frozenset(self._ready[name])
-        route = cheapest_route(have, wanted, self._graph.values[name].cargo, self._workers)
+        route = cheapest_route(have, wanted, self._graph.values[name].cargo, self._workers, self._tariff)
         assert route is not None, f"the plan brings {name!r} from {have} to {wanted}"
         for move in route.moves:
             self._apply(name, move)

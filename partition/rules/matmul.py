@@ -12,7 +12,7 @@ _EITHER = (frozenset({0}), frozenset({1}))
 
 @RULES.register("MatMul")
 def matmul(facts: OpFacts) -> Rule | None:
-    """`a m k, a k n -> a m n; reduce k: sum`; a 1-D side has no m or no n."""
+    """`a m k, a k n -> a m n; reduce k: sum; solid k`; a 1-D side has no m or no n."""
     left, right = facts.shapes
     if not left or not right or max(len(left), len(right)) > _MAX_RANK:
         return None
@@ -29,8 +29,9 @@ def matmul(facts: OpFacts) -> Rule | None:
         row=row,
         column=column,
         linear=_EITHER,
-        # onnxruntime 1.31 gives no answer where nothing is multiplied by a vector
-        solid=_solid(batches, letters) | frozenset(() if n or not m else ("k", *m)),
+        # onnxruntime 1.31 gives no answer where nothing is multiplied by a vector, and NaN where it has fused a
+        # Transpose into a product of [m, 0] and [0, n]
+        solid=_solid(batches, letters) | {"k"} | frozenset(() if n or not m else m),
     )
 
 

@@ -44,7 +44,7 @@ def quantized_matmul(facts: OpFacts) -> Rule | None:
         return None
     inputs = (core.inputs[0], *followers[:2], core.inputs[1], *followers[2:])
     return replace(
-        core, inputs=inputs, reduce={}, whole=core.whole | {"k"}, linear=(), column="", solid=core.solid | {"n"}
+        core, inputs=inputs, reduce={}, whole=core.whole | {"k"}, linear=(), column="", solid=core.solid - {"k"} | {"n"}
     )
 
 

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from channels.tensors import LiveTensor, Tensor
-from engine.collectives import DIRECT_REDUCE_BYTES
 from engine.errors import ExchangeError, ProgramError
 from engine.program import Exchange, ExchangeKind
-from engine.split import split_bounds
+from engine.split import DIRECT_REDUCE_BYTES, split_bounds
 from tests.engine.fleet import FakeNetwork, exchange_all
 from tests.engine.live import dense_of, live, random_sparse_activation
 
@@ -87,6 +86,14 @@ def test_narrow_floats_are_accumulated_in_float32(dtype: Any) -> None:
     for output in exchange_all(_exchange("all_reduce", 5, reduce="sum"), list(parts)):
         assert dense_of(output).dtype == dtype
         assert dense_of(output).astype(float).tolist() == [258]
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_reduce_leaves_the_sum_on_the_root_alone(size: int) -> None:
+    parts = [_array(i, (2, 3)) for i in range(size)]
+    outputs = exchange_all(_exchange("reduce", size, root=size - 1, reduce="sum"), list(parts))
+    np.testing.assert_array_equal(dense_of(outputs[-1]), sum(parts))
+    assert outputs[:-1] == [None] * (size - 1)
 
 
 @settings(max_examples=15, deadline=None)

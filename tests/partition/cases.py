@@ -132,23 +132,23 @@ BINARY = [
 ]
 
 MATMUL = [
-    Golden(_case("MatMul", X, _floats(7, 4)), "m k, k n -> m n; reduce k: sum; linear 0 | 1"),
+    Golden(_case("MatMul", X, _floats(7, 4)), "m k, k n -> m n; reduce k: sum; linear 0 | 1; solid k"),
     Golden(
         _case("MatMul", X, _floats(7, 4), weights=(1,)),
-        "m k, k n -> m n; reduce k: sum; row n; column k; linear 0 | 1",
+        "m k, k n -> m n; reduce k: sum; row n; column k; linear 0 | 1; solid k",
     ),
     Golden(
         _case("MatMul", _floats(4, 5), X, weights=(0,)),
-        "m k, k n -> m n; reduce k: sum; row m; column k; linear 0 | 1",
+        "m k, k n -> m n; reduce k: sum; row m; column k; linear 0 | 1; solid k",
     ),
-    Golden(_case("MatMul", X3, _floats(7, 4)), "a m k, k n -> a m n; reduce k: sum; linear 0 | 1"),
-    Golden(_case("MatMul", X3, _floats(3, 7, 4)), "a m k, a k n -> a m n; reduce k: sum; linear 0 | 1"),
+    Golden(_case("MatMul", X3, _floats(7, 4)), "a m k, k n -> a m n; reduce k: sum; linear 0 | 1; solid k"),
+    Golden(_case("MatMul", X3, _floats(3, 7, 4)), "a m k, a k n -> a m n; reduce k: sum; linear 0 | 1; solid k"),
     Golden(
         _case("MatMul", _floats(1, 3, 5, 7), _floats(2, 1, 7, 4)),
-        "1 b m k, a 1 k n -> a b m n; reduce k: sum; whole a; linear 0 | 1; solid b",
+        "1 b m k, a 1 k n -> a b m n; reduce k: sum; whole a; linear 0 | 1; solid b k",
         tolerated=((None, 0),),
     ),
-    Golden(_case("MatMul", _floats(7), _floats(7, 4)), "k, k n -> n; reduce k: sum; linear 0 | 1"),
+    Golden(_case("MatMul", _floats(7), _floats(7, 4)), "k, k n -> n; reduce k: sum; linear 0 | 1; solid k"),
     Golden(_case("MatMul", X, _floats(7)), "m k, k -> m; reduce k: sum; linear 0 | 1; solid k m"),
 ]
 
