@@ -1,25 +1,31 @@
 """The channel every transport shares: framing, chunks, MAC, de-duplication, fencing, the inbox, the deadline.
 
-A transport fills three hooks, `_put`, `_poll` and `_dispose`, and where its messages must be acknowledged `_settle`,
-`_quiesce` and `_drain`. It carries opaque bytes; everything that makes a run's messages right is here, once.
+A transport fills three hooks, `_put`, `_poll` and `_dispose`, and where it works in the background or its messages must
+be acknowledged, `_settle`, `_quiesce` and `_drain`. It carries opaque bytes; what makes a run's messages right is here.
 """
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 from channels.codec import Codec
 from channels.config import ChannelConfig, ChannelHooks, ChannelStats
-from channels.errors import ChannelTimeout, ConfigError, Fenced
-from channels.frame import Header, pack_frame, split_message
+from channels.errors import ChannelTimeout, CodecError, ConfigError, Fenced
+from channels.frame import Header, pack_frame, run_tag, split_message
 from channels.inbox import Buffer, Pair
 from channels.intake import Intake
+from channels.sample_book import Message, SampleBook
+from channels.samples import Samples
 from channels.snapshot import Snapshot, load_snapshot, save_snapshot
 from channels.tags import ABORT, Tag
-from channels.tensors import Tensor
+from channels.tensors import LiveTensor, Tensor
 from channels.transport import Incoming, Key, Outgoing
+
+Find = Callable[[Sequence[Pair]], tuple[Pair, Buffer] | None]
 
 
 class Channel(ABC):
@@ -36,29 +42,43 @@ class Channel(ABC):
         self.stats = ChannelStats()
         self._codec = Codec(config.max_message_bytes)
         self._intake = Intake(config, self.stats, self._codec)
+        self._book = SampleBook()
 
     # Sending
 
     def send(self, dst: int, tag: Tag, tensor: Tensor) -> None:
-        """Send one tensor to slot `dst`.
+        """Send one tensor to slot `dst`; it may still be on its way when this returns.
 
         Raises:
-            TransportError: if the service refuses it after all retries.
+            TransportError: if the service refuses it, or something sent before, after all retries.
             CodecError: if the tensor cannot travel.
             RunAborted, Fenced: if this was learned before.
         """
         self.send_many([(dst, tag, tensor)])
 
-    def send_many(self, messages: Sequence[tuple[int, Tag, Tensor]]) -> None:
+    def send_many(self, messages: Sequence[Message]) -> None:
         """Send (dst, tag, tensor) messages in as few requests as fit. The same object sent to many is encoded once.
 
         Raises:
             TransportError, CodecError, RunAborted, Fenced: as `send`.
         """
         self._raise_if_over()
-        distinct = {id(tensor): tensor for _, _, tensor in messages}
-        payloads = {key: self._codec.encode(tensor) for key, tensor in distinct.items()}
-        self._send_payloads((dst, tag, payloads[id(tensor)]) for dst, tag, tensor in messages)
+        started = time.perf_counter()
+        outgoing = [out for message in self._encoded(messages) for out in self._frames(*message)]
+        self.stats.encode_s += time.perf_counter() - started
+        self._send_frames(outgoing)
+
+    def _encoded(self, messages: Sequence[Message]) -> list[tuple[int, Tag, bytes]]:
+        payloads: dict[tuple[int, int], bytes] = {}
+        encoded = []
+        for dst, tag, tensor in messages:
+            known = self._book.known_to(dst, tag) if isinstance(tensor, LiveTensor) else None
+            key = (id(tensor), id(known))
+            if key not in payloads:
+                payloads[key] = self._codec.encode(tensor, known)
+            encoded.append((dst, tag, payloads[key]))
+        self._book.note_sent(messages)
+        return encoded
 
     def send_json(self, dst: int, tag: Tag, value: object) -> None:
         """Send a small JSON value to slot `dst`.
@@ -67,7 +87,16 @@ class Channel(ABC):
             TransportError, CodecError, RunAborted, Fenced: as `send`.
         """
         self._raise_if_over()
-        self._send_payloads([(dst, tag, self._codec.encode_json(value))])
+        self.send_json_many([(dst, tag, value)])
+
+    def send_json_many(self, messages: Sequence[tuple[int, Tag, object]]) -> None:
+        """Send small JSON values, in as few requests as fit.
+
+        Raises:
+            TransportError, CodecError, RunAborted, Fenced: as `send`.
+        """
+        self._raise_if_over()
+        self._send_payloads((dst, tag, self._codec.encode_json(value)) for dst, tag, value in messages)
 
     def price_json(self, dst: int, tag: Tag, value: object) -> list[tuple[str, int]]:
         """The calls that send_json would make: (operation, payload bytes) of each, as a meter would count them."""
@@ -84,9 +113,12 @@ class Channel(ABC):
             payload = self._codec.encode_json({"reason": reason})
             others = (slot for slot in range(self.config.slots) if slot != self.config.slot)
             self._send_payloads((slot, Tag(ABORT), payload) for slot in others)
+            self._drain()
 
     def _send_payloads(self, messages: Iterable[tuple[int, Tag, bytes]]) -> None:
-        outgoing = [out for dst, tag, payload in messages for out in self._frames(dst, tag, payload)]
+        self._send_frames([out for message in messages for out in self._frames(*message)])
+
+    def _send_frames(self, outgoing: Sequence[Outgoing]) -> None:
         self.stats.frames_sent += len(outgoing)
         self.stats.bytes_sent += sum(len(out.data) for out in outgoing)
         if outgoing:
@@ -96,7 +128,7 @@ class Channel(ABC):
         me = self.config
         if not 0 <= dst < me.slots:
             raise ConfigError(f"send {tag}: expected a slot in [0, {me.slots}), got {dst}")
-        header = Header(bytes.fromhex(me.run_id), me.attempt, me.epoch, tag, me.slot, dst, 0, 1, len(payload))
+        header = Header(run_tag(me.run_id), me.attempt, me.epoch, tag, me.slot, dst, 0, 1, len(payload))
         for frame in split_message(header, payload, self.max_payload):
             yield Outgoing(Key(me.slot, dst, tag), pack_frame(frame, me.mac_key))
 
@@ -120,8 +152,28 @@ class Channel(ABC):
         Raises:
             As `recv`.
         """
-        (src, tag), payload = self._await(pairs)
-        return src, tag, self._codec.decode(payload)
+        (src, tag), payload = self._await(pairs, self._intake.inbox.take)
+        return src, tag, self._decode(src, tag, payload)
+
+    def _decode(self, src: int, tag: Tag, payload: Buffer) -> Tensor:
+        started, waited = time.perf_counter(), self.stats.wait_s
+        tensor = self._codec.decode(payload, partial(self._recall, src, tag))
+        self._book.note_received(src, tag, tensor)
+        self.stats.decode_s += time.perf_counter() - started - (self.stats.wait_s - waited)
+        return tensor
+
+    def _recall(self, src: int, tag: Tag, earlier: Tag) -> Samples:
+        """The samples of an earlier message of `src`, which may have been overtaken by the one under `tag`."""
+        if not earlier < tag:
+            raise CodecError(
+                f"payload of {tag} from slot {src}: refers to the samples of {earlier}, which is not earlier"
+            )
+        if (src, earlier) not in self._book.heard:
+            _, payload = self._await([(src, earlier)], self._intake.inbox.peek)
+            self._decode(src, earlier, payload)
+        if (src, earlier) not in self._book.heard:
+            raise CodecError(f"payload of {tag} from slot {src}: {earlier} has no samples to refer to")
+        return self._book.heard[src, earlier]
 
     def recv_json(self, src: int, tag: Tag) -> object:
         """Wait for one JSON value.
@@ -137,20 +189,20 @@ class Channel(ABC):
         Raises:
             As `recv`.
         """
-        (src, tag), payload = self._await(pairs)
+        (src, tag), payload = self._await(pairs, self._intake.inbox.take)
         return src, tag, self._codec.decode_json(payload)
 
-    def _await(self, pairs: Sequence[Pair]) -> tuple[Pair, Buffer]:
+    def _await(self, pairs: Sequence[Pair], find: Find) -> tuple[Pair, Buffer]:
         if not pairs:
             raise ConfigError("recv: expected at least one (source, tag) to wait for, got none")
         self._raise_if_over()
-        return self._intake.inbox.take(pairs) or self._wait(pairs)
+        return find(pairs) or self._wait(pairs, find)
 
-    def _wait(self, pairs: Sequence[Pair]) -> tuple[Pair, Buffer]:
+    def _wait(self, pairs: Sequence[Pair], find: Find) -> tuple[Pair, Buffer]:
         started = self.hooks.clock()
         self.stats.waits += 1
         try:
-            while (found := self._intake.inbox.take(pairs)) is None:
+            while (found := find(pairs)) is None:
                 self._wait_once(pairs, started)
         finally:
             self.stats.wait_s += self.hooks.clock() - started
@@ -204,14 +256,15 @@ class Channel(ABC):
         """
 
     def save_inbox(self) -> bytes:
-        """Stop receiving and return what has not been used yet, signed, for another process to take over this slot.
+        """Stop receiving and return what the successor of this slot's process needs of what was received, signed.
 
         Raises:
             Fenced, RunAborted: there is nothing to take over.
         """
+        self._drain()
         self._absorb(self._quiesce())
         self._raise_if_over()
-        return save_snapshot(Snapshot(self._intake.inbox, tuple(self._intake.foreign)), self.config)
+        return save_snapshot(Snapshot(self._intake.inbox, tuple(self._intake.foreign), self._book.heard), self.config)
 
     def restore_inbox(self, data: bytes) -> None:
         """Take over from the process whose save_inbox gave `data`: same run, attempt, epoch and slot.
@@ -222,6 +275,7 @@ class Channel(ABC):
         snapshot = load_snapshot(data, self.config)
         self._intake.inbox = snapshot.inbox
         self._intake.foreign = deque(snapshot.foreign)
+        self._book.heard = dict(snapshot.heard)
 
     # What a transport fills
 
@@ -237,7 +291,7 @@ class Channel(ABC):
 
     @abstractmethod
     def _put(self, batch: Sequence[Outgoing]) -> None:
-        """Send frames; return when the service has taken them all, or raise TransportError."""
+        """Send frames, perhaps in the background: a later call, or `_drain`, raises what goes wrong."""
 
     @abstractmethod
     def _poll(self, expected: Sequence[Key], timeout_s: float) -> Sequence[Incoming]:
@@ -256,7 +310,7 @@ class Channel(ABC):
         return ()
 
     def _drain(self) -> None:  # noqa: B027 - most transports have nothing in the background
-        """Wait for what happens in the background."""
+        """Wait for what happens in the background, and raise TransportError where it failed."""
 
 
 def _names(pairs: Sequence[Pair]) -> str:

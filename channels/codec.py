@@ -1,16 +1,16 @@
 """Tensors and JSON to payloads and back: lossless, bounded, and by view where nothing needs to be copied.
 
-A payload is a head (what it is, its shape, its size), padding to 16 bytes, and a body: the elements, little-endian in
-C order, masked where one value is very frequent, then for a LiveTensor the samples; zstd-compressed where that pays.
-Decoding trusts nothing: what is declared is held against the limit before memory is taken, and against what really is
-there.
+A payload is a head (what it is, its shape, its size, each number in as few bytes as it needs) and a body: the elements,
+little-endian in C order, masked where one value is very frequent, then for a LiveTensor the samples, as far as the
+receiver does not know them; zstd-compressed where that pays. Decoding trusts nothing: what is declared is held against
+the limit before memory is taken, and against what really is there.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import struct
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 from channels.compression import RAW, Compressor
 from channels.dtypes import STRING, from_wire_code, wire_code
 from channels.errors import CodecError
-from channels.masking import unmask
-from channels.packing import MASKED, PLAIN, Packed, Packer
-from channels.samples import decode_samples, encode_samples, samples_size
+from channels.masking import repeat, unmask
+from channels.packing import CONSTANT, MASKED, PLAIN, Packed, Packer
+from channels.samples import REFERRING, Known, Samples, decode_samples, encode_samples, samples_size
 from channels.strings import OBJECT_BYTES, decode_strings, encode_strings
+from channels.tags import Tag
 from channels.tensors import LiveTensor, Tensor
+from channels.varint import pack_uints, read_uints
 
 ARRAY: Final = 1
 LIVE: Final = 2
@@ -32,10 +34,16 @@ JSON: Final = 3
 
 MAX_JSON_BYTES = 8 << 20
 MAX_DIMENSIONS = 64  # numpy's
-ALIGNMENT = 16  # with the frame's header of 64 bytes, elements start aligned
 
-# kind, element type, compression, sample code, dimensions, packing, body bytes before compression, samples live or not
-_FIXED = struct.Struct("<BBBBBB2xQQ")
+# kind, element type, compression, packing, sample code, dimensions, body bytes before compression, samples live or not
+_HEAD_NUMBERS = 8
+
+Recall = Callable[[Tag], Samples]
+"""The samples of the message that the same source sent under a tag."""
+
+
+def _no_recall(tag: Tag) -> Samples:
+    raise CodecError(f"payload: refers to the samples of {tag}, which are not known here")
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class _Head:
 
     size:  bytes of the body before compression, after packing.
     total: samples of a LiveTensor, live or not; 0 for the others.
+    known: the message to whose samples the sample code refers.
     """
 
     kind: int
@@ -54,6 +63,7 @@ class _Head:
     samples: int = 0
     total: int = 0
     packing: int = PLAIN
+    known: Tag | None = None
 
 
 class Codec:
@@ -67,13 +77,17 @@ class Codec:
         self._compressor = Compressor(level)
         self._packer = Packer(self._compressor)
 
-    def encode(self, tensor: Tensor) -> bytes:
+    def encode(self, tensor: Tensor, known: Known | None = None) -> bytes:
         """Return the payload of an array of any shape, or of a LiveTensor.
+
+        known: samples of a live tensor that the receiver can recall.
 
         Raises:
             CodecError: if its type does not travel, it contradicts itself, or it is above the limit.
         """
-        return self._encode_live(tensor) if isinstance(tensor, LiveTensor) else self._encode_array(np.asarray(tensor))
+        if isinstance(tensor, LiveTensor):
+            return self._encode_live(tensor, known)
+        return self._encode_array(np.asarray(tensor))
 
     def encode_json(self, value: object) -> bytes:
         """Return the payload of a JSON value.
@@ -90,17 +104,20 @@ class Codec:
         # As it is: a report states what sending it costs, so its size must follow its length.
         return self._seal(_Head(JSON, (), len(body)), Packed(PLAIN, RAW, len(body), [memoryview(body)]))
 
-    def decode(self, payload: bytes | memoryview) -> Tensor:
+    def decode(self, payload: bytes | memoryview, recall: Recall = _no_recall) -> Tensor:
         """Return the tensor of a payload; its elements may be a read-only view of `payload`.
+
+        recall: what finds the samples that a live tensor refers to.
 
         Raises:
             CodecError: if the payload is no tensor, contradicts itself, or is above the limit.
+            Whatever `recall` raises.
         """
         head, body = self._open(memoryview(payload))
         if head.kind == ARRAY:
             return _decode_array(head, body)
         if head.kind == LIVE:
-            return _decode_live(head, body)
+            return _decode_live(head, body, recall(head.known) if head.known else None)
         raise CodecError(f"payload: expected a tensor, got kind {head.kind}")
 
     def decode_json(self, payload: bytes | memoryview) -> object:
@@ -124,16 +141,16 @@ class Codec:
         packed = self._packer.pack(body, 0 if text else array.itemsize, [])
         return self._seal(_Head(ARRAY, array.shape, packed.size, dtype), packed)
 
-    def _encode_live(self, live: LiveTensor) -> bytes:
+    def _encode_live(self, live: LiveTensor, known: Known | None) -> bytes:
         if live.values.ndim != 2 or live.values.shape[1:] != live.samples.shape or live.values.dtype.kind in "OU":
             raise CodecError(
                 "live tensor: expected numbers [features, live] and samples [live], "
                 f"got {live.values.dtype} {live.values.shape} and {live.samples.shape}"
             )
-        code, samples = encode_samples(live.samples, live.total)
+        code, samples = encode_samples(live.samples, live.total, known.samples if known else None)
         packed = self._packer.pack(_element_bytes(live.values), live.values.itemsize, [memoryview(samples)])
         head = _Head(LIVE, live.values.shape, packed.size, wire_code(live.values), 0, code, live.total)
-        return self._seal(head, packed)
+        return self._seal(replace(head, known=known.tag) if known and code in REFERRING else head, packed)
 
     def _seal(self, head: _Head, packed: Packed) -> bytes:
         head = replace(head, compression=packed.compression, packing=packed.packing)
@@ -153,31 +170,29 @@ def _element_bytes(array: NDArray[np.generic]) -> memoryview:
 
 
 def _pack_head(head: _Head) -> bytes:
-    codes = (head.kind, head.dtype, head.compression, head.samples, len(head.shape), head.packing)
-    fixed = _FIXED.pack(*codes, head.size, head.total)
-    data = fixed + struct.pack(f"<{len(head.shape)}Q", *head.shape)
-    return data.ljust(_head_size(len(head.shape)), b"\0")
-
-
-def _head_size(dimensions: int) -> int:
-    return -(-(_FIXED.size + 8 * dimensions) // ALIGNMENT) * ALIGNMENT
+    codes = (head.kind, head.dtype, head.compression, head.packing, head.samples, len(head.shape))
+    known = (head.known.step, head.known.micro_batch) if head.known else ()
+    return pack_uints((*codes, head.size, head.total, *head.shape, *known))
 
 
 def _read_head(payload: memoryview) -> tuple[_Head, int]:
-    if len(payload) < _FIXED.size:
-        raise CodecError(f"payload: expected at least {_FIXED.size} bytes, got {len(payload)}")
-    kind, dtype, compression, samples, dimensions, packing, size, total = _FIXED.unpack_from(payload)
-    start = _head_size(dimensions)
-    if dimensions > MAX_DIMENSIONS or len(payload) < start:
-        raise CodecError(f"payload: {dimensions} dimensions in {len(payload)} bytes")
-    shape = struct.unpack_from(f"<{dimensions}Q", payload, _FIXED.size)
-    return _Head(kind, shape, size, dtype, compression, samples, total, packing), start
+    try:
+        numbers, at = read_uints(payload, 0, _HEAD_NUMBERS)
+        kind, dtype, compression, packing, samples, dimensions, size, total = numbers
+        if dimensions > MAX_DIMENSIONS:
+            raise CodecError(f"payload: expected at most {MAX_DIMENSIONS} dimensions, got {dimensions}")
+        shape, at = read_uints(payload, at, dimensions)
+        known, at = read_uints(payload, at, 2 if kind == LIVE and samples in REFERRING else 0)
+    except ValueError as error:
+        raise CodecError(f"payload head: {error}") from error
+    tag = Tag(*known) if known else None
+    return _Head(kind, tuple(shape), size, dtype, compression, samples, total, packing, tag), at
 
 
 def _check_bounds(head: _Head, limit: int) -> None:
     """Refuse what would take more memory than the limit, before it is taken."""
     needed = max(head.size, math.prod(max(1, d) for d in head.shape))  # numpy bounds the shape of empty arrays too
-    if head.packing == MASKED:
+    if head.packing in (MASKED, CONSTANT):
         needed = max(needed, from_wire_code(head.dtype).itemsize * math.prod(head.shape))
     if head.kind == JSON:
         limit = min(limit, MAX_JSON_BYTES)
@@ -195,15 +210,15 @@ def _decode_array(head: _Head, body: memoryview) -> NDArray[np.generic]:
     return _elements(head, body)
 
 
-def _decode_live(head: _Head, body: memoryview) -> LiveTensor:
+def _decode_live(head: _Head, body: memoryview, known: Samples | None) -> LiveTensor:
     if len(head.shape) != 2:
         raise CodecError(f"payload: expected a live tensor of 2 dimensions, got {head.shape}")
     live = head.shape[1]
-    cut = len(body) - samples_size(head.samples, live, head.total)
+    cut = len(body) - samples_size(head.samples, live, head.total, known)
     if cut < 0:
         raise CodecError(f"payload: {len(body)} bytes are too few for {live} samples of {head.total}")
     values = _elements(head, body[:cut])
-    return LiveTensor(values, decode_samples(head.samples, body[cut:], live, head.total), head.total)
+    return LiveTensor(values, decode_samples(head.samples, body[cut:], live, head.total, known), head.total)
 
 
 def _elements(head: _Head, body: memoryview) -> NDArray[np.generic]:
@@ -211,8 +226,11 @@ def _elements(head: _Head, body: memoryview) -> NDArray[np.generic]:
     count = math.prod(head.shape)
     if head.packing == MASKED:
         body = unmask(body, count, dtype.itemsize)
+    elif head.packing == CONSTANT:
+        body = repeat(body, count, dtype.itemsize)
     elif head.packing != PLAIN:
-        raise CodecError(f"payload: unknown packing {head.packing}, expected {PLAIN} or {MASKED}")
+        raise CodecError(f"payload: unknown packing {head.packing}, expected {PLAIN} to {CONSTANT}")
     if count * dtype.itemsize != len(body):
         raise CodecError(f"payload: expected {dtype} {head.shape}, got {len(body)} bytes")
-    return np.frombuffer(body, dtype=dtype).reshape(head.shape)
+    array = np.frombuffer(body, dtype=dtype).reshape(head.shape)
+    return array if array.flags.aligned else array.copy()

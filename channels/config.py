@@ -96,6 +96,7 @@ class ChannelStats:
     """What one end of a channel has done so far.
 
     bytes_sent, bytes_received: whole frames, before a transport's text encoding.
+    encode_s, decode_s: seconds spent on turning tensors into frames, and payloads into tensors.
     waits, wait_s: times a recv found nothing in the inbox, and the seconds it then waited.
     duplicates, stale, rejected, foreign: messages dropped because already received, of an older lease or attempt,
     not valid under this run's key, or no frame at all.
@@ -105,6 +106,8 @@ class ChannelStats:
     bytes_sent: int = 0
     frames_received: int = 0
     bytes_received: int = 0
+    encode_s: float = 0.0
+    decode_s: float = 0.0
     waits: int = 0
     wait_s: float = 0.0
     duplicates: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from channels.config import ChannelConfig
-from channels.frame import Header
+from channels.frame import Header, run_tag
 
 
 class Verdict(Enum):
@@ -30,4 +30,4 @@ def judge(header: Header, config: ChannelConfig) -> Verdict:
 
 def same_run(header: Header, config: ChannelConfig) -> bool:
     """Is the frame of this run, so that this run's key must have signed it?"""
-    return header.run_id.hex() == config.run_id
+    return header.run_tag == run_tag(config.run_id)

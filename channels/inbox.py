@@ -101,6 +101,11 @@ class Inbox:
                 return pair, payload
         return next(((pair, self.taken[pair]) for pair in pairs if pair in self.taken), None)
 
+    def peek(self, pairs: Sequence[Pair]) -> tuple[Pair, Buffer] | None:
+        """Return the first of `pairs` that is here, or None; it stays."""
+        found = next((pair for pair in pairs if pair in self.ready or pair in self.taken), None)
+        return None if found is None else (found, self.ready[found] if found in self.ready else self.taken[found])
+
     def _keep_only(self, step: int) -> None:
         self.taken = {pair: payload for pair, payload in self.taken.items() if pair[1].step == step}
 

@@ -62,7 +62,7 @@ class Intake:
             raise FrameError(f"frame: nobody holds the epoch that it claims: {header}")
         me = self._config
         text = f"slot {me.slot}: holds epoch {me.epoch} attempt {me.attempt}, but there is "
-        self.over = Fenced(f"{text}epoch {header.epoch} attempt {header.attempt} of run {header.run_id.hex()}")
+        self.over = Fenced(f"{text}epoch {header.epoch} attempt {header.attempt} of run {header.run_tag.hex()}...")
 
     def _keep(self, data: bytes, frame: Frame) -> None:
         if not self.inbox.add(frame):

@@ -23,6 +23,24 @@ def words(elements: memoryview, word_bytes: int) -> Words:
     return np.frombuffer(elements, dtype=f"<u{word_bytes}")
 
 
+def constant(elements: Words) -> memoryview | None:
+    """The one value of all elements; None if they differ. Late layers of a sparse network are all at their bound."""
+    if elements.size < 2 or elements[0] != elements[-1] or (elements != elements[0]).any():
+        return None
+    return elements[:1].view(np.uint8).data
+
+
+def repeat(body: memoryview, count: int, word_bytes: int) -> memoryview:
+    """The bytes of `count` elements of one value; the caller has made sure that there is memory for them.
+
+    Raises:
+        CodecError: if the body is not one element.
+    """
+    if word_bytes not in WORD_BYTES or len(body) != word_bytes:
+        raise CodecError(f"payload: expected one element of 2, 4 or 8 bytes, got {len(body)} bytes")
+    return np.full(count, words(body, word_bytes)[0]).view(np.uint8).data
+
+
 def mask(elements: Words) -> list[memoryview] | None:
     """The frequent value, the bitmap of the others, and the others; None where no value is frequent enough."""
     common = _common(elements)

@@ -1,7 +1,7 @@
-"""Channel over S3: an object per message, fetched by its exact name; nothing is ever listed on the way.
+"""Channel over S3: an object per rank and step, of which each target reads its part; nothing is listed on the way.
 
-Latency: 20 to 100 ms a message. Price: a PUT 5e-6 USD and a GET 4e-7 USD a message, misses included; bytes are free
-within a region. Best for large messages.
+Latency: 20 to 100 ms a message. Price: a PUT 5e-6 USD for all targets of a send, a GET 4e-7 USD a message, misses
+included; bytes are free within a region. Best for large messages.
 
 S3 answers 403 instead of 404 for a missing object unless the role may s3:ListBucket under the prefix: grant it.
 """
@@ -11,24 +11,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
+from channels import retry
+from channels.background import Background
 from channels.base import Channel
 from channels.config import ChannelConfig, ChannelHooks
 from channels.errors import ConfigError
 from channels.frame import OVERHEAD_BYTES
-from channels.retry import Backoff, Failure, send_in_parts, service_errors
-from channels.schedule import Schedule, Waiting
-from channels.tags import ABORT
+from channels.object_reader import ObjectReader
+from channels.parcel import pack_parcel
+from channels.retry import Failure, send_in_parts, service_errors
+from channels.schedule import Backoff, Schedule, Waiting
+from channels.tags import ABORT, Tag
 from channels.transport import Incoming, Key, Outgoing
+from costs.limits import S3_DELETE_KEYS
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
-
-DELETE_BATCH = 1000
-MISSING = ("NoSuchKey", "404")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class ObjectSettings:
     threads: int = 8
     waiting: Waiting = field(default_factory=Waiting)
     abort_waiting: Waiting = field(default_factory=lambda: Waiting(start_s=0.5, cap_s=2.0))
-    backoff: Backoff = field(default_factory=Backoff)
+    backoff: retry.Backoff = field(default_factory=retry.Backoff)
 
 
 class ObjectChannel(Channel):
@@ -60,72 +61,86 @@ class ObjectChannel(Channel):
         self._s3 = s3
         self._settings = settings
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix=f"slot-{config.slot}")
-        self._schedule = Schedule()
+        self._puts = Background(self._pool)
+        self._sent: dict[Tag, dict[int, Outgoing]] = {}
         self._prefix = f"{settings.prefix}{config.attempt}-{config.epoch}/"
-        self._abort_name = self._abort_name_of(config.slot)
+        self._reader = ObjectReader(s3, settings.bucket, config.slot, self.max_payload + OVERHEAD_BYTES)
+        self._schedule = Schedule(settings.waiting)
+        self._abort = Backoff(settings.abort_waiting, self.hooks.clock())
+        self._abort.missed(self.hooks.clock())
 
     @property
     def max_payload(self) -> int:
         """Largest payload of one frame, in bytes: a message is never cut."""
         return self.config.max_payload_bytes
 
-    def _name(self, key: Key) -> str:
-        if key.tag.step == ABORT:
-            return self._abort_name_of(key.destination)
-        return f"{self._prefix}{key.tag.step}/{key.tag.micro_batch}/{key.source}-{key.destination}"
+    def _name(self, source: int, tag: Tag) -> str:
+        if tag.step == ABORT:
+            return f"{self._prefix}abort"
+        return f"{self._prefix}{tag.step}/{tag.micro_batch}/{source}"
 
-    def _abort_name_of(self, slot: int) -> str:
-        return f"{self._prefix}abort/{slot}"
+    # Sending
 
     def _put(self, batch: Sequence[Outgoing]) -> None:
-        if len(batch) == 1:
-            self._put_one(batch[0])
-        else:
-            list(self._pool.map(self._put_one, batch))
+        for tag, frames in groupby(sorted(batch, key=_tag), _tag):
+            self._put_parcel(tag, list(frames))
+
+    def _put_parcel(self, tag: Tag, frames: Sequence[Outgoing]) -> None:
+        """Put what is sent under a tag; if something was before, all of it again."""
+        self._sent = {sent: parts for sent, parts in self._sent.items() if sent.step == tag.step}
+        parts = self._sent.setdefault(tag, {})
+        if parts:
+            self._puts.wait()
+        parts.update({frame.key.destination: frame for frame in frames})
+        self._puts.start(self._put_object, self._name(self.config.slot, tag), pack_parcel(list(parts.values())))
+
+    def _put_object(self, name: str, body: bytes) -> None:
+        with service_errors("s3 put_object"):
+            self._s3.put_object(Bucket=self._settings.bucket, Key=name, Body=body)
 
     def _price(self, batch: Sequence[Outgoing]) -> list[tuple[str, int]]:
-        return [("s3:PutObject", len(message.data)) for message in batch]
+        by_tag = groupby(sorted(batch, key=_tag), _tag)
+        return [("s3:PutObject", len(pack_parcel(list(frames)))) for _, frames in by_tag]
 
-    def _put_one(self, message: Outgoing) -> None:
-        with service_errors("s3 put_object"):
-            self._s3.put_object(Bucket=self._settings.bucket, Key=self._name(message.key), Body=message.data)
+    # Receiving
 
     def _poll(self, expected: Sequence[Key], timeout_s: float) -> Sequence[Incoming]:
-        names = [*map(self._name, expected), self._abort_name]
-        clock = self.hooks.clock
-        until = clock() + timeout_s
-        self._delay_first_abort_check()
-        while not (found := self._get_due(names)) and (now := clock()) < until:
-            self.hooks.sleep(min(self._schedule.wait_s(names, now), until - now))
+        self._puts.check()
+        until = self.hooks.clock() + timeout_s
+        self._schedule.begin(expected, self.hooks.clock())
+        while not (found := self._ask(expected)) and (now := self.hooks.clock()) < until:
+            self.hooks.sleep(max(0.0, min(self._schedule.due_s, self._abort.due_s, until) - now))
         return found
 
-    def _delay_first_abort_check(self) -> None:
-        if self._abort_name not in self._schedule.due_s:
-            self._asked(self._abort_name)
+    def _ask(self, expected: Sequence[Key]) -> list[Incoming]:
+        now = self.hooks.clock()
+        found = self._ask_abort() if self._abort.due_s <= now else []
+        return found + (self._ask_expected(expected) if self._schedule.due_s <= now else [])
 
-    def _get_due(self, names: Sequence[str]) -> list[Incoming]:
-        due = self._schedule.due(names, self.hooks.clock())
-        answers = [self._get(due[0])] if len(due) == 1 else self._pool.map(self._get, due)
-        found = [Incoming(data) for data in answers if data is not None]
-        for name in due:
-            self._asked(name)
-        return found
+    def _ask_abort(self) -> list[Incoming]:
+        notice = self._reader.read(self._name(self.config.slot, Tag(ABORT)))
+        self._abort.missed(self.hooks.clock())
+        return [] if notice is None else [Incoming(notice)]
 
-    def _asked(self, name: str) -> None:
-        waiting = self._settings.abort_waiting if name == self._abort_name else self._settings.waiting
-        self._schedule.asked(name, self.hooks.clock(), waiting)
+    def _ask_expected(self, expected: Sequence[Key]) -> list[Incoming]:
+        sentinel = self._schedule.sentinel(expected)
+        first = self._read(sentinel)
+        self._schedule.asked(sentinel, first is not None, self.hooks.clock())
+        if first is None:
+            return []
+        others = [key for key in expected if key != sentinel]
+        answers = list(self._pool.map(self._read, others))
+        late = [key for key, frame in zip(others, answers, strict=True) if frame is None]
+        self._schedule.missing(late, self.hooks.clock())
+        return [Incoming(frame) for frame in (first, *answers) if frame is not None]
 
-    def _get(self, name: str) -> bytes | None:
-        """Return an object's bytes; None if it is not there; nothing of one that is too large to be a frame."""
-        with service_errors(f"s3 get_object {name}"):
-            try:
-                response = self._s3.get_object(Bucket=self._settings.bucket, Key=name)
-            except ClientError as error:
-                if error.response.get("Error", {}).get("Code") in MISSING:
-                    return None
-                raise
-            with response["Body"] as body:
-                return body.read() if response["ContentLength"] <= self.max_payload + OVERHEAD_BYTES else b""
+    def _read(self, key: Key) -> bytes | None:
+        return self._reader.read(self._name(key.source, key.tag), key.source)
+
+    # Ending
+
+    def _drain(self) -> None:
+        self._puts.wait()
 
     def _dispose(self) -> None:
         self._pool.shutdown(wait=True)
@@ -141,7 +156,9 @@ class ObjectChannel(Channel):
 
     def _pages(self) -> Iterator[list[str]]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self._settings.bucket, Prefix=self._settings.prefix, PaginationConfig={"PageSize": DELETE_BATCH}
+            Bucket=self._settings.bucket,
+            Prefix=self._settings.prefix,
+            PaginationConfig={"PageSize": S3_DELETE_KEYS.value},
         )
         with service_errors(f"s3 list_objects_v2 {self._settings.prefix}"):
             for page in pages:
@@ -154,3 +171,7 @@ class ObjectChannel(Channel):
                 Bucket=self._settings.bucket, Delete={"Objects": [{"Key": name} for name in names], "Quiet": True}
             )
         return [Failure(names.index(e["Key"]), e.get("Code", "unknown")) for e in response.get("Errors", [])]
+
+
+def _tag(frame: Outgoing) -> Tag:
+    return frame.key.tag

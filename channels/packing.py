@@ -1,4 +1,4 @@
-"""The body of a payload in as few bytes as are found quickly: elements as they are or masked, then zstd or raw.
+"""The body of a payload in as few bytes as are found quickly: elements as they are, masked or one, then zstd or raw.
 
 Chosen per tensor from what is measured on it: on all of a small one, on a probe of a large one.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from channels.compression import PROBE_ABOVE_BYTES, PROBE_BYTES, Compressor
-from channels.masking import WORD_BYTES, mask, words
+from channels.masking import WORD_BYTES, constant, mask, words
 
-PLAIN, MASKED = range(2)
+PLAIN, MASKED, CONSTANT = range(3)
 
 SMALL_ENOUGH = 1 / 32  # compressed / raw from which on nothing else is tried
 MIN_MASKED_BYTES = 512
@@ -20,7 +20,7 @@ MIN_MASKED_BYTES = 512
 class Packed:
     """A body that is ready to be sent.
 
-    packing:     PLAIN or MASKED.
+    packing:     PLAIN, MASKED or CONSTANT.
     compression: RAW or ZSTD.
     size:        bytes before compression.
     parts:       what is sent.
@@ -44,11 +44,14 @@ class Packer:
         self._compressor = compressor
 
     def pack(self, elements: memoryview, word_bytes: int, after: list[memoryview]) -> Packed:
-        """The smaller of the two packings.
+        """The smallest of the packings.
 
         word_bytes: of an element; 0 if they are not of one size.
         after:      what follows the elements.
         """
+        one = constant(words(elements, word_bytes)) if word_bytes in WORD_BYTES else None
+        if one is not None:
+            return self._compressed(CONSTANT, [one, *after])
         if word_bytes not in WORD_BYTES or len(elements) < MIN_MASKED_BYTES:
             return self._compressed(PLAIN, [elements, *after])
         if len(elements) <= PROBE_ABOVE_BYTES:

@@ -1,110 +1,118 @@
-"""Sending side of the queue channel: frames packed into as few SNS PublishBatch calls as fit, sent at the same time."""
+"""Which requests a batch of frames takes on SNS: as few as AWS' rules for size and price allow.
+
+SNS charges each request by chunks of 64 KiB, whatever the number of messages and of queues that get them; SQS charges
+what each queue's owner receives, by the same chunks. So frames share a parcel while ten such parcels, one receive, fit
+one chunk: then who gets more than its own pays nothing for it. A parcel travels alone as a binary attribute, which
+costs its own bytes; several are entries of a batch, as text, which costs a third more. A frame that nearly fills a
+chunk goes alone.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TypeVar
 
-from channels.retry import Backoff, Failure, send_in_parts, service_errors
+from channels.parcel import pack_parcel
 from channels.text import to_text
 from channels.transport import Outgoing
+from costs.limits import SNS_BATCH, SNS_BILLING_CHUNK, SNS_PAYLOAD, SQS_BATCH, SQS_BILLING_CHUNK
 
-if TYPE_CHECKING:
-    from types_boto3_sns.client import SNSClient
-    from types_boto3_sns.type_defs import (
-        MessageAttributeValueTypeDef,
-        PublishBatchRequestEntryTypeDef,
-        PublishBatchResponseTypeDef,
-    )
+T = TypeVar("T")
 
-ATTRIBUTE = "slot"
-ATTRIBUTE_TYPE = "String"  # Binary attributes are dropped by the emulator's PublishBatch
-MAX_ENTRIES = 10
+SLOT, SLOT_TYPE, SLOTS_TYPE = "slot", "String", "String.Array"
+DATA, DATA_TYPE = "d", "Binary"
+NO_BODY = "."  # a body must not be empty
+
+SHARED_BYTES = SQS_BILLING_CHUNK.value // SQS_BATCH.value
+ALONE_BYTES = SNS_BILLING_CHUNK.value * 3 // 4  # as text, it would fill the chunk
+# The emulator counts a binary attribute as base64: so much is 256 KiB there, and three chunks exactly on AWS.
+LARGEST_BYTES = SNS_PAYLOAD.value * 3 // 4
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One message to publish: `slot` selects the subscription, `body` is text."""
+    """One message: a parcel, and the slots whose subscriptions select it."""
 
-    slot: str
-    body: str
+    slots: tuple[int, ...]
+    parcel: bytes
+
+    @staticmethod
+    def of(frames: Sequence[Outgoing]) -> Entry:
+        """The message that carries these frames."""
+        return Entry(tuple(sorted({frame.key.destination for frame in frames})), pack_parcel(frames))
+
+    @property
+    def selector(self) -> tuple[str, str]:
+        """Type and value of the attribute that subscriptions filter by."""
+        if len(self.slots) == 1:
+            return SLOT_TYPE, str(self.slots[0])
+        return SLOTS_TYPE, json.dumps([str(slot) for slot in self.slots], separators=(",", ":"))
+
+    @cached_property
+    def text(self) -> str:
+        """The parcel as a body."""
+        return to_text(self.parcel)
+
+    @property
+    def text_bytes(self) -> int:
+        """What counts when it is sent as text: body, and the attribute's name, type and value."""
+        return len(self.text) + self._selector_bytes
+
+    @property
+    def binary_bytes(self) -> int:
+        """What counts when it is sent as an attribute: both attributes, and the body that says nothing."""
+        return len(NO_BODY) + len(DATA) + len(DATA_TYPE) + len(self.parcel) + self._selector_bytes
+
+    @property
+    def _selector_bytes(self) -> int:
+        return len(SLOT) + sum(map(len, self.selector))
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of SNS; more than one entry is a batch."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def operation(self) -> str:
+        """As the bill names it."""
+        return "sns:Publish" if len(self.entries) == 1 else "sns:PublishBatch"
 
     @property
     def size(self) -> int:
-        """Bytes that count: body, and name, type and value of the attribute."""
-        return len(self.body) + attribute_bytes(self.slot)
+        """Bytes that count."""
+        if len(self.entries) == 1:
+            return self.entries[0].binary_bytes
+        return sum(entry.text_bytes for entry in self.entries)
 
 
-def attribute_bytes(slot: str) -> int:
-    """Return the bytes of the attribute that routes a message to `slot`."""
-    return len(ATTRIBUTE) + len(ATTRIBUTE_TYPE) + len(slot)
+def plan_requests(frames: Sequence[Outgoing]) -> list[Request]:
+    """The calls that carry these frames, each of at most LARGEST_BYTES with what is added to it."""
+    if sum(len(frame.data) for frame in frames) <= SHARED_BYTES:
+        whole = Entry.of(frames)
+        if whole.binary_bytes <= SHARED_BYTES:
+            return [Request((whole,))]
+    large = [frame for frame in frames if len(frame.data) > ALONE_BYTES]
+    small = [frame for frame in frames if len(frame.data) <= ALONE_BYTES]
+    parcels = [Entry.of(group) for group in first_fit(small, lambda frame: len(frame.data), SHARED_BYTES, len(small))]
+    batches = first_fit(parcels, lambda entry: entry.text_bytes, SNS_PAYLOAD.value, SNS_BATCH.value)
+    return [*(Request((Entry.of([frame]),)) for frame in large), *(Request(tuple(batch)) for batch in batches)]
 
 
-def plan_batches(entries: Iterable[Entry], max_bytes: int) -> list[list[Entry]]:
-    """Pack entries, largest first into the first batch with room: at most MAX_ENTRIES and `max_bytes` in each."""
-    batches: list[list[Entry]] = []
+def first_fit(items: Iterable[T], size: Callable[[T], int], max_bytes: int, max_count: int) -> list[list[T]]:
+    """Pack items, largest first, into the first bin with room: `max_count` of `max_bytes`, or one larger item."""
+    bins: list[list[T]] = []
     room: list[int] = []
-    for entry in sorted(entries, key=lambda e: e.size, reverse=True):
-        i = next((i for i, left in enumerate(room) if entry.size <= left and len(batches[i]) < MAX_ENTRIES), None)
+    for item in sorted(items, key=size, reverse=True):
+        i = next((i for i, left in enumerate(room) if size(item) <= left and len(bins[i]) < max_count), None)
         if i is None:
-            batches.append([entry])
-            room.append(max_bytes - entry.size)
+            bins.append([item])
+            room.append(max_bytes - size(item))
         else:
-            batches[i].append(entry)
-            room[i] -= entry.size
-    return batches
-
-
-class TopicSender:
-    """Publishes to a topic whose subscriptions select by slot."""
-
-    def __init__(
-        self, sns: SNSClient, topic_arn: str, pool: Executor, backoff: Backoff, sleep: Callable[[float], None]
-    ) -> None:
-        self._sns = sns
-        self._topic_arn = topic_arn
-        self._pool = pool
-        self._backoff = backoff
-        self._sleep = sleep
-
-    def put(self, messages: Sequence[Outgoing], max_batch_bytes: int) -> None:
-        """Publish frames; several batches at the same time.
-
-        Raises:
-            TransportError: if the service refuses some after all retries.
-        """
-        batches = _batches(messages, max_batch_bytes)
-        if len(batches) == 1:
-            self._publish(batches[0])
-        else:
-            list(self._pool.map(self._publish, batches))
-
-    def price(self, messages: Sequence[Outgoing], max_batch_bytes: int) -> list[tuple[str, int]]:
-        """Operation and payload bytes of each call that `put` would make."""
-        return [
-            ("sns:PublishBatch", sum(entry.size for entry in batch)) for batch in _batches(messages, max_batch_bytes)
-        ]
-
-    def _publish(self, batch: Sequence[Entry]) -> None:
-        send_in_parts("sns publish_batch", batch, self._publish_once, self._backoff, self._sleep)
-
-    def _publish_once(self, batch: Sequence[Entry]) -> Sequence[Failure]:
-        entries = [_request_entry(str(i), entry) for i, entry in enumerate(batch)]
-        with service_errors("sns publish_batch"):
-            response = self._sns.publish_batch(TopicArn=self._topic_arn, PublishBatchRequestEntries=entries)
-        return _failures(response)
-
-
-def _batches(messages: Sequence[Outgoing], max_batch_bytes: int) -> list[list[Entry]]:
-    return plan_batches((Entry(str(m.key.destination), to_text(m.data)) for m in messages), max_batch_bytes)
-
-
-def _request_entry(number: str, entry: Entry) -> PublishBatchRequestEntryTypeDef:
-    value: MessageAttributeValueTypeDef = {"DataType": ATTRIBUTE_TYPE, "StringValue": entry.slot}
-    return {"Id": number, "Message": entry.body, "MessageAttributes": {ATTRIBUTE: value}}
-
-
-def _failures(response: PublishBatchResponseTypeDef) -> list[Failure]:
-    return [Failure(int(f["Id"]), f["Code"], f.get("SenderFault", False)) for f in response.get("Failed", [])]
+            bins[i].append(item)
+            room[i] -= size(item)
+    return bins

@@ -1,7 +1,7 @@
-"""Channel over one lane: an SNS topic that hands each message to the SQS queue of its slot.
+"""Channel over one lane: an SNS topic that hands each message to the SQS queues of its slots.
 
-Latency: 10 to 50 ms a message. Price: publishing 5e-7 USD per 64 KiB, receiving and deleting 4e-7 USD a call of up to
-ten messages. Best for many small messages; a 256 KiB message takes a call of its own.
+Latency: 10 to 50 ms a message. Price: publishing 5e-7 USD per 64 KiB, for however many slots; receiving and deleting
+4e-7 USD a call of up to ten messages. Best for many small messages.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from channels.background import Background
 from channels.base import Channel
 from channels.config import ChannelConfig, ChannelHooks
 from channels.errors import ConfigError
 from channels.frame import OVERHEAD_BYTES
-from channels.publish import TopicSender, attribute_bytes
+from channels.publish import LARGEST_BYTES, Entry, plan_requests
 from channels.receive import Polling, QueueReceiver
 from channels.retry import Backoff
-from channels.text import capacity
+from channels.topic import TopicSender
 from channels.transport import Incoming, Key, Outgoing
+from channels.varint import MAX_BYTES
 
 if TYPE_CHECKING:
     from types_boto3_sns.client import SNSClient
@@ -32,14 +34,12 @@ DELETERS = 1
 class QueueSettings:
     """A lane. Its subscriptions deliver raw messages, each with the static filter {"slot": ["<slot>"]}.
 
-    queue_urls:      by slot, at least as many as the run has slots.
-    max_batch_bytes: largest message and batch, attributes included.
-    publishers:      PublishBatch calls at the same time.
+    queue_urls: by slot, at least as many as the run has slots.
+    publishers: requests to SNS at the same time.
     """
 
     topic_arn: str
     queue_urls: tuple[str, ...]
-    max_batch_bytes: int = 262_144
     publishers: int = 4
     polling: Polling = field(default_factory=Polling)
     backoff: Backoff = field(default_factory=Backoff)
@@ -63,35 +63,42 @@ class QueueChannel(Channel):
         self._settings = settings
         threads = settings.publishers + settings.polling.receivers + DELETERS
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"slot-{config.slot}")
-        common = (self._pool, settings.backoff, self.hooks.sleep)
-        self._sender = TopicSender(sns, settings.topic_arn, *common)
-        self._receiver = QueueReceiver(sqs, settings.queue_urls[config.slot], settings.polling, *common)
+        self._sends = Background(self._pool)
+        again = (settings.backoff, self.hooks.sleep)
+        self._sender = TopicSender(sns, settings.topic_arn, self._sends, *again)
+        queue = (settings.queue_urls[config.slot], config.slot)
+        self._receiver = QueueReceiver(sqs, *queue, settings.polling, self._pool, *again)
 
     @property
     def max_payload(self) -> int:
-        """Largest payload of one frame, in bytes, so that its text and attribute fill one message."""
-        room = self._settings.max_batch_bytes - attribute_bytes(str(self.config.slots))
-        return capacity(room) - OVERHEAD_BYTES
+        """Largest payload of one frame, in bytes, so that it fills one message with all that is added to it."""
+        index = b"\0" * 3 * MAX_BYTES
+        return LARGEST_BYTES - Entry((self.config.slots,), index).binary_bytes - OVERHEAD_BYTES
 
     def _put(self, batch: Sequence[Outgoing]) -> None:
-        self._sender.put(batch, self._settings.max_batch_bytes)
+        self._sender.put(batch)
 
     def _price(self, batch: Sequence[Outgoing]) -> list[tuple[str, int]]:
-        return self._sender.price(batch, self._settings.max_batch_bytes)
+        return [(request.operation, request.size) for request in plan_requests(batch)]
 
     def _poll(self, expected: Sequence[Key], timeout_s: float) -> Sequence[Incoming]:
         del expected
+        self._sends.check()
         return self._receiver.poll(timeout_s, self.config.deadline - self.hooks.clock())
 
     def _settle(self, accepted: Sequence[Incoming], refused: Sequence[Incoming]) -> None:
+        kept = {message.receipt for message in refused}
         self._receiver.release(refused)
-        self._receiver.delete(accepted)
+        self._receiver.delete([message for message in accepted if message.receipt not in kept])
 
     def _quiesce(self) -> Sequence[Incoming]:
         return self._receiver.quiesce()
 
     def _drain(self) -> None:
-        self._receiver.drain()
+        try:
+            self._sends.wait()
+        finally:
+            self._receiver.drain()
 
     def _dispose(self) -> None:
         self._pool.shutdown(wait=True)

@@ -11,16 +11,20 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from channels.background import Background
+from channels.errors import FrameError
+from channels.parcel import frames_for
+from channels.publish import DATA
 from channels.retry import Backoff, Failure, send_in_parts, service_errors
 from channels.text import from_text
 from channels.transport import Incoming
+from costs.limits import SQS_BATCH, SQS_LONG_POLL
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
     from types_boto3_sqs.type_defs import MessageTypeDef
 
-BATCH = 10  # entries of a receive and of a delete
-MAX_WAIT_S = 20  # SQS: longest long poll
+BATCH = SQS_BATCH.value
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,13 @@ class Polling:
 
 
 class QueueReceiver:
-    """Receives from one queue and deletes what was accepted."""
+    """Receives from the queue of one slot and deletes what was accepted."""
 
     def __init__(
         self,
         sqs: SQSClient,
         queue_url: str,
+        slot: int,
         polling: Polling,
         pool: Executor,
         backoff: Backoff,
@@ -49,12 +54,13 @@ class QueueReceiver:
     ) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
+        self._slot = slot
         self._polling = polling
         self._pool = pool
         self._backoff = backoff
         self._sleep = sleep
         self._receives: set[Future[list[Incoming]]] = set()
-        self._deletes: list[Future[None]] = []
+        self._deletes = Background(pool)
         self._receipts: list[str] = []
 
     def poll(self, timeout_s: float, left_s: float) -> list[Incoming]:
@@ -69,7 +75,7 @@ class QueueReceiver:
         return self._collect(next(iter(done))) if done else []
 
     def _long_poll_s(self, left_s: float) -> int:
-        return max(1, min(self._polling.wait_s, MAX_WAIT_S, int(left_s)))
+        return max(1, min(self._polling.wait_s, SQS_LONG_POLL.value, int(left_s)))
 
     def _collect(self, receive: Future[list[Incoming]]) -> list[Incoming]:
         self._receives.discard(receive)
@@ -78,9 +84,12 @@ class QueueReceiver:
     def _receive(self, wait_s: int) -> list[Incoming]:
         with service_errors("sqs receive_message"):
             response = self._sqs.receive_message(
-                QueueUrl=self._queue_url, MaxNumberOfMessages=BATCH, WaitTimeSeconds=wait_s
+                QueueUrl=self._queue_url,
+                MaxNumberOfMessages=BATCH,
+                WaitTimeSeconds=wait_s,
+                MessageAttributeNames=[DATA],
             )
-        return [_incoming(message) for message in response.get("Messages", [])]
+        return [arrived for message in response.get("Messages", []) for arrived in _incoming(message, self._slot)]
 
     def quiesce(self) -> list[Incoming]:
         """Wait for the receives in flight and return their messages; none is started.
@@ -95,14 +104,13 @@ class QueueReceiver:
 
     def delete(self, messages: Sequence[Incoming]) -> None:
         """Delete messages, by tens, in the background; the last few when drained."""
-        self._receipts += [m.receipt for m in messages]
+        self._receipts += dict.fromkeys(m.receipt for m in messages)
         while len(self._receipts) >= BATCH:
             self._start_delete()
 
     def _start_delete(self) -> None:
         batch, self._receipts = self._receipts[:BATCH], self._receipts[BATCH:]
-        self._deletes = [d for d in self._deletes if not d.done() or d.exception()]
-        self._deletes.append(self._pool.submit(self._delete, batch))
+        self._deletes.start(self._delete, batch)
 
     def _delete(self, receipts: Sequence[str]) -> None:
         send_in_parts("sqs delete_message_batch", receipts, self._delete_once, self._backoff, self._sleep)
@@ -117,11 +125,11 @@ class QueueReceiver:
 
     def release(self, messages: Sequence[Incoming]) -> None:
         """Make messages visible again at once, for whom they are meant; else they are after the queue's timeout."""
-        for message in messages:
+        for receipt in dict.fromkeys(message.receipt for message in messages):
             self._pool.submit(
                 self._sqs.change_message_visibility,
                 QueueUrl=self._queue_url,
-                ReceiptHandle=message.receipt,
+                ReceiptHandle=receipt,
                 VisibilityTimeout=0,
             )
 
@@ -133,12 +141,17 @@ class QueueReceiver:
         """
         while self._receipts:
             self._start_delete()
-        deletes, self._deletes = self._deletes, []
-        for delete in deletes:
-            delete.result()
+        self._deletes.wait()
 
 
-def _incoming(message: MessageTypeDef) -> Incoming:
-    body = message.get("Body", "")
-    data = from_text(body)
-    return Incoming(body if data is None else data, message.get("ReceiptHandle", ""))
+def _incoming(message: MessageTypeDef, slot: int) -> list[Incoming]:
+    """The frames of a message that are for `slot`; what is no parcel is its text, or nothing that could be a frame."""
+    body, receipt = message.get("Body", ""), message.get("ReceiptHandle", "")
+    attribute = message.get("MessageAttributes", {}).get(DATA)
+    parcel = attribute.get("BinaryValue", b"") if attribute else from_text(body)
+    if parcel is None:
+        return [Incoming(body, receipt)]
+    try:
+        return [Incoming(frame, receipt) for frame in frames_for(slot, parcel)] or [Incoming(b"", receipt)]
+    except FrameError:
+        return [Incoming(b"", receipt)]

@@ -1,17 +1,26 @@
-"""When to ask again for what was not there: each key backs off by itself, with jitter."""
+"""When to ask for what is not there yet. A question that comes too early is a billed GET, one too late is lost time.
+
+Ranks go in step, and all messages of a step are needed. So one is asked for at a time, first that of the source which
+came last in the step before, and not before the time that the last steps took; once one is there, the others mostly
+are, and are asked for at once.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+
+from channels.transport import Key
+
+MOST_USUAL_S = 1.0
 
 
 @dataclass(frozen=True)
 class Waiting:
     """How to wait for an object.
 
-    start_s, cap_s: first and longest delay between two GETs of one key; each miss doubles it. A miss is a billed GET.
+    start_s, cap_s: first and longest delay between two GETs. Each miss is a billed GET, and doubles it.
     """
 
     start_s: float = 0.005
@@ -19,26 +28,68 @@ class Waiting:
 
 
 @dataclass
-class Schedule:
-    """Times of the next question, by key.
+class Backoff:
+    """Times of the questions for one thing: none before `due_s`, and each later by more than the one before."""
 
-    due_s: by key, on the caller's clock; a key that was never asked for is due.
-    delay_s: by key, the delay before the question after that.
+    waiting: Waiting
+    due_s: float
+    delay_s: float = 0.0
+
+    def missed(self, now: float) -> None:
+        """Note that it was asked for in vain."""
+        self.delay_s = min(self.waiting.cap_s, 2 * self.delay_s or self.waiting.start_s)
+        self.due_s = now + self.delay_s * random.uniform(0.5, 1.0)
+
+
+@dataclass
+class Schedule:
+    """What to ask for, and when.
+
+    usual_s: how long the first question of a step waits: what a step has lately taken to come. Halved where that was
+             long enough, so that a run which becomes faster is followed.
     """
 
-    due_s: dict[str, float] = field(default_factory=dict)
-    delay_s: dict[str, float] = field(default_factory=dict)
+    waiting: Waiting
+    usual_s: float = 0.0
+    _last_source: int = -1
+    _misses: int = 0
+    _step: tuple[int, int] | None = None
+    _started_s: float = 0.0
+    _next: Backoff = field(init=False)
 
-    def due(self, keys: Iterable[str], now: float) -> list[str]:
-        """Return the keys to ask for now."""
-        return [key for key in keys if self.due_s.get(key, now) <= now]
+    def __post_init__(self) -> None:
+        self._next = Backoff(self.waiting, 0.0)
 
-    def asked(self, key: str, now: float, waiting: Waiting) -> None:
-        """Note that `key` was asked for: the next time is later, and the one after that later still."""
-        delay = self.delay_s.get(key, waiting.start_s)
-        self.due_s[key] = now + delay * random.uniform(0.5, 1.0)
-        self.delay_s[key] = min(waiting.cap_s, 2 * delay)
+    def begin(self, keys: Sequence[Key], now: float) -> None:
+        """Note what is waited for from now on."""
+        step = (keys[0].tag.step, keys[0].tag.micro_batch)
+        if step != self._step:
+            self._step, self._started_s, self._misses = step, now, 0
+            self._next = Backoff(self.waiting, now + min(self.usual_s, MOST_USUAL_S))
 
-    def wait_s(self, keys: Iterable[str], now: float) -> float:
-        """Return how long until the first of `keys` is due."""
-        return max(0.0, min(self.due_s.get(key, now) for key in keys) - now)
+    @property
+    def due_s(self) -> float:
+        """When to ask."""
+        return self._next.due_s
+
+    def sentinel(self, keys: Sequence[Key]) -> Key:
+        """The one to ask for; each in turn, so that whichever comes is found."""
+        first = next((i for i, key in enumerate(keys) if key.source == self._last_source), 0)
+        return keys[(first + self._misses) % len(keys)]
+
+    def asked(self, key: Key, found: bool, now: float) -> None:
+        """Note the answer about the sentinel."""
+        if not found:
+            self._misses += 1
+            self._next.missed(now)
+            return
+        self.usual_s = now - self._started_s if self._misses else self.usual_s / 2
+        self._last_source, self._misses = key.source, 0
+
+    def missing(self, keys: Iterable[Key], now: float) -> None:
+        """Note which of the others were not there when the sentinel was."""
+        late = next(iter(keys), None)
+        if late is not None:
+            self._last_source = late.source
+            self._next = Backoff(self.waiting, now)
+            self._next.missed(now)

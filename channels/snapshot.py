@@ -5,18 +5,21 @@ from __future__ import annotations
 import hmac
 import json
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
+
+import numpy as np
 
 from channels.config import ChannelConfig
 from channels.errors import FrameError
 from channels.frame import MAC_BYTES
 from channels.inbox import Buffer, Inbox, Pair, Partial
+from channels.samples import Samples
 from channels.tags import Tag
 
-_MAGIC = b"FSDI\x01\x00\x00\x00"
+_MAGIC = b"FSDI\x02\x00\x00\x00"
 _LENGTH = struct.Struct("<Q")
 _HEAD_BYTES = len(_MAGIC) + _LENGTH.size
 
@@ -26,10 +29,12 @@ class Snapshot:
     """What a slot has received and not used.
 
     foreign: texts that were no frames and have not been handed to the owner.
+    heard:   samples that later messages may refer to, by (source, tag).
     """
 
     inbox: Inbox
     foreign: tuple[str, ...]
+    heard: Mapping[Pair, Samples] = field(default_factory=dict)
 
 
 def save_snapshot(snapshot: Snapshot, config: ChannelConfig) -> bytes:
@@ -43,8 +48,10 @@ def save_snapshot(snapshot: Snapshot, config: ChannelConfig) -> bytes:
         "taken": [(*_pair_to_json(pair), len(data)) for pair, data in inbox.taken.items()],
         "partial": [_partial_to_json(pair, partial) for pair, partial in inbox.partial.items()],
     }
+    index["heard"] = [(*_pair_to_json(pair), samples.nbytes) for pair, samples in snapshot.heard.items()]
     text = json.dumps(index, separators=(",", ":")).encode()
-    data = b"".join((_MAGIC, _LENGTH.pack(len(text)), text, *_payloads(inbox)))
+    samples = (samples.astype("<i4", copy=False).tobytes() for samples in snapshot.heard.values())
+    data = b"".join((_MAGIC, _LENGTH.pack(len(text)), text, *_payloads(inbox), *samples))
     return data + _mac(data, config)
 
 
@@ -62,7 +69,10 @@ def load_snapshot(data: bytes, config: ChannelConfig) -> Snapshot:
     index = json.loads(bytes(body[_HEAD_BYTES : _HEAD_BYTES + length]))
     if index["identity"] != _identity(config):
         raise FrameError(f"inbox: expected that of {_identity(config)}, got {index['identity']}")
-    return Snapshot(_read_inbox(index, _Cursor(body, _HEAD_BYTES + length)), tuple(index["foreign"]))
+    cursor = _Cursor(body, _HEAD_BYTES + length)
+    inbox = _read_inbox(index, cursor)
+    heard = {_pair(*names): np.frombuffer(cursor.next(size), "<i4").copy() for *names, size in index["heard"]}
+    return Snapshot(inbox, tuple(index["foreign"]), heard)
 
 
 def _mac(data: Buffer, config: ChannelConfig) -> bytes:

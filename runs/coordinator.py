@@ -150,8 +150,8 @@ class Coordinator:
         with self.progress.phase("start"):
             held = self._hear_hellos(channel)
             self.progress.slots = execution.slots = bind_ranks(needed_assets(self.manifest), held)
-            for slot in others:
-                channel.send_json(slot, Tag(ASSIGN), {"slots": self.progress.slots})
+            assigned = {"slots": self.progress.slots}
+            channel.send_json_many([(slot, Tag(ASSIGN), assigned) for slot in others])
 
     def _hear_hellos(self, channel: Channel) -> list[frozenset[str]]:
         """What each slot holds, once all have come."""

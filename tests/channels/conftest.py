@@ -22,9 +22,12 @@ from channels.base import Channel
 from channels.config import ChannelConfig, ChannelHooks
 from channels.memory import MemoryChannel, MemoryHub
 from channels.object import ObjectChannel, ObjectSettings
+from channels.parcel import pack_parcel
 from channels.queue import QueueChannel, QueueSettings
 from channels.receive import Polling
+from channels.tags import Tag
 from channels.text import to_text
+from channels.transport import Key, Outgoing
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -165,6 +168,11 @@ class Harness:
         return channel
 
 
+def in_parcel(slot: int, data: bytes) -> bytes:
+    """Pack one frame, or what claims to be one, for a slot."""
+    return pack_parcel([Outgoing(Key(0, slot, Tag(0)), data)])
+
+
 _EPOCHS = iter(range(10, 1 << 30, 10))  # every test is a later holder of the lane than those before it
 
 
@@ -179,7 +187,7 @@ def _memory() -> Harness:
 
 def _queue(cloud: Clients, lane: QueueSettings) -> Harness:
     def inject(_config: ChannelConfig, _name: tuple[int, int, int], slot: int, data: bytes | str) -> None:
-        body = data if isinstance(data, str) else to_text(data)
+        body = data if isinstance(data, str) else to_text(in_parcel(slot, data))
         cloud.sqs.send_message(QueueUrl=lane.queue_urls[slot], MessageBody=body)
 
     return Harness(
@@ -197,8 +205,8 @@ def _object(cloud: Clients, bucket: str) -> Harness:
 
     def inject(config: ChannelConfig, name: tuple[int, int, int], slot: int, data: bytes | str) -> None:
         source, step, micro_batch = name
-        key = f"runs/{config.run_id}/x/{config.attempt}-{config.epoch}/{step}/{micro_batch}/{source}-{slot}"
-        cloud.s3.put_object(Bucket=bucket, Key=key, Body=data)
+        key = f"runs/{config.run_id}/x/{config.attempt}-{config.epoch}/{step}/{micro_batch}/{source}"
+        cloud.s3.put_object(Bucket=bucket, Key=key, Body=data if isinstance(data, str) else in_parcel(slot, data))
 
     return Harness(
         "object",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import tracemalloc
 import warnings
 
@@ -17,7 +16,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from channels.codec import Codec
 from channels.errors import CodecError
+from channels.samples import Known
+from channels.tags import Tag
 from channels.tensors import LiveTensor
+from channels.varint import pack_uints
 
 LIMIT = 1 << 20
 CODEC = Codec(LIMIT)
@@ -117,13 +119,46 @@ def test_live_samples_survive(case: tuple[int, set[int]]) -> None:
 )
 def test_sample_numbers_take_few_bytes(live: range, most_bytes: int) -> None:
     size = len(CODEC.encode(live_tensor(list(live), 10_000, features=0)))
-    assert size <= 48 + most_bytes
+    assert size <= 16 + most_bytes
 
 
 @pytest.mark.parametrize(("samples", "total"), [([3, 3], 5), ([4, 3], 5), ([5], 5), ([-1], 5), ([0], 0)])
 def test_samples_that_are_not_ascending_within_the_total_are_refused(samples: list[int], total: int) -> None:
     with pytest.raises(CodecError, match="strictly ascending"):
         CODEC.encode(live_tensor(samples, total))
+
+
+def test_samples_that_the_receiver_knows_are_not_sent() -> None:
+    alive = np.flatnonzero(np.random.default_rng(0).random(10_000) < 0.034).astype(np.int32)
+    known = Known(Tag(3), alive)
+    same = LiveTensor(np.zeros((0, known.samples.size), np.float32), known.samples, 10_000)
+    fewer = live_tensor(known.samples[5:].tolist(), 10_000, features=0)
+    other = live_tensor([1, 5], 10_000, features=0)
+    sizes = [len(CODEC.encode(tensor, known)) - len(CODEC.encode(tensor)) for tensor in (same, fewer, other)]
+    assert sizes[0] < -alive.size * 0.9
+    assert sizes[1] < -alive.size * 0.7
+    assert sizes[2] == 0
+    for tensor in (same, fewer, other):
+        got = CODEC.decode(CODEC.encode(tensor, known), {Tag(3): known.samples}.__getitem__)
+        assert isinstance(got, LiveTensor)
+        assert_same(got.samples, tensor.samples)
+
+
+def test_samples_that_nobody_knows_are_refused() -> None:
+    tensor = live_tensor(list(range(0, 900, 30)), 1000)
+    payload = CODEC.encode(tensor, Known(Tag(3), tensor.samples))
+    with pytest.raises(CodecError, match="refers to the samples of step 3 micro-batch 0"):
+        CODEC.decode(payload)
+    with pytest.raises(CodecError, match="expected 30 samples"):
+        CODEC.decode(payload, lambda _tag: tensor.samples[:4])
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 32.0, np.nan])
+def test_one_value_for_all_takes_the_bytes_of_one(value: float) -> None:
+    array = np.full((30, 337), value, np.float32)
+    payload = CODEC.encode(array)
+    assert len(payload) <= 20
+    assert_same(decoded_array(payload), array)
 
 
 def test_a_live_tensor_whose_parts_disagree_is_refused() -> None:
@@ -237,9 +272,7 @@ def payload_of(
     packing: int = 0,
 ) -> bytes:
     """Write a payload by hand, as an attacker would."""
-    head = struct.pack("<BBBBBB2xQQ", kind, dtype, compression, samples, len(shape), packing, size, total)
-    head += struct.pack(f"<{len(shape)}Q", *shape)
-    return head.ljust(-(-len(head) // 16) * 16, b"\0") + body
+    return pack_uints((kind, dtype, compression, packing, samples, len(shape), size, total, *shape)) + body
 
 
 def zstd_bomb(size: int) -> bytes:
@@ -250,7 +283,7 @@ def zstd_bomb(size: int) -> bytes:
 @pytest.mark.parametrize(
     ("payload", "message"),
     [
-        (b"", "at least 24 bytes"),
+        (b"", "expected a number of 64 bits at byte 0 of 0"),
         (payload_of(9, 1, 0, 0, (1,), 4, 0, b"1234"), "got kind 9"),
         (payload_of(1, 99, 0, 0, (1,), 4, 0, b"1234"), "unknown element type 99"),
         (payload_of(1, 1, 7, 0, (1,), 4, 0, b"1234"), "unknown compression 7"),
@@ -258,7 +291,7 @@ def zstd_bomb(size: int) -> bytes:
         (payload_of(1, 1, 0, 0, (1,), 8, 0, b"1234"), "expected 8 bytes, got 4"),
         (payload_of(1, 1, 0, 0, (1 << 60, 0), 0, 0, b""), "at most"),
         (payload_of(1, 8, 0, 0, ((1 << 64) - 1, 0), 0, 0, b""), "at most"),
-        (payload_of(1, 1, 0, 0, (1,) * 65, 4, 0, b"1234"), "65 dimensions"),
+        (payload_of(1, 1, 0, 0, (1,) * 65, 4, 0, b"1234"), "at most 64 dimensions, got 65"),
         (payload_of(1, 1, 0, 0, (1 << 40,), 1 << 42, 0, b""), f"at most {LIMIT} bytes"),
         (payload_of(1, 1, 1, 0, (1,), 4, 0, b"no zstd frame"), "corrupt zstd"),
         (payload_of(1, 2, 1, 0, (100,), 100, 0, zstd_bomb(1 << 24)), "of 100 bytes, got one of 16777216"),
@@ -274,12 +307,16 @@ def zstd_bomb(size: int) -> bytes:
         (payload_of(2, 1, 0, 9, (0, 2), 2, 3, b"\x01\x01"), "unknown sample code 9"),
         (payload_of(2, 1, 0, 2, (2,), 2, 3, b"\x01\x01"), "of 2 dimensions"),
         (payload_of(2, 1, 0, 4, (0, 2), 2, 3, b"\x01\x01"), "too few"),
-        (payload_of(1, 1, 0, 0, (1,), 4, 0, b"1234", packing=2), "unknown packing 2"),
+        (payload_of(1, 1, 0, 0, (1,), 4, 0, b"1234", packing=3), "unknown packing 3"),
         (payload_of(1, 1, 0, 0, (9,), 5, 0, b"1234\0", packing=1), "expected a mask of 9 elements"),
         (payload_of(1, 1, 0, 0, (1,), 5, 0, b"1234\x80", packing=1), "wants 1 elements, got 0 bytes"),
         (payload_of(1, 1, 0, 0, (1,), 9, 0, b"1234\x001234", packing=1), "wants 0 elements, got 4 bytes"),
         (payload_of(1, 2, 0, 0, (1,), 2, 0, b"1\0", packing=1), "of 2, 4 or 8 bytes"),
         (payload_of(1, 8, 0, 0, (1,), 2, 0, b"1\0", packing=1), "unknown element type 8"),
+        (payload_of(1, 1, 0, 0, (9,), 5, 0, b"12345", packing=2), "expected one element"),
+        (payload_of(1, 2, 0, 0, (9,), 1, 0, b"1", packing=2), "expected one element of 2, 4 or 8 bytes"),
+        (payload_of(1, 1, 0, 0, (1 << 19,), 4, 0, bytes(4), packing=2), f"at most {LIMIT} bytes, got one of {1 << 21}"),
+        (payload_of(2, 1, 0, 5, (0, 2), 0, 3, bytes(2)), "refers to the samples of step 0"),
         (payload_of(1, 1, 0, 0, (1 << 19,), 8, 0, bytes(8), packing=1), f"at most {LIMIT} bytes, got one of {1 << 21}"),
     ],
 )

@@ -17,7 +17,7 @@ from channels.base import Channel
 from channels.codec import Codec
 from channels.config import ChannelConfig, ChannelHooks
 from channels.errors import ChannelTimeout, ConfigError, Fenced, FrameError, RunAborted
-from channels.frame import Frame, Header, pack_frame
+from channels.frame import Frame, Header, pack_frame, run_tag
 from channels.tags import ASSIGN, HELLO, Tag
 from channels.tensors import LiveTensor, Tensor
 from tests.channels.conftest import SLOTS, Harness
@@ -43,8 +43,7 @@ def assert_same(got: Tensor, expected: NDArray[np.generic]) -> None:
 def signed(config: ChannelConfig, source: int, dst: int, tag: Tag, array: NDArray[np.generic]) -> bytes:
     """Make the frame that `source`, with the identity of `config`, would send."""
     payload = Codec(1 << 20).encode(array)
-    run = bytes.fromhex(config.run_id)
-    header = Header(run, config.attempt, config.epoch, tag, source, dst, 0, 1, len(payload))
+    header = Header(run_tag(config.run_id), config.attempt, config.epoch, tag, source, dst, 0, 1, len(payload))
     return pack_frame(Frame(header, payload), config.mac_key)
 
 
@@ -128,6 +127,52 @@ def test_live_tensors_keep_values_samples_and_total(harness: Harness) -> None:
     assert_same(got.values, live.values)
     assert_same(got.samples, live.samples)
     assert got.total == 1000
+
+
+def dying(step: int) -> LiveTensor:
+    """Of 900 samples, fewer live at each step; from step 4 on they stay the same."""
+    samples = np.flatnonzero(np.random.default_rng(0).random(900) < 0.5 - 0.1 * min(step, 4)).astype(np.int32)
+    return LiveTensor(np.full((5, samples.size), step, np.float32), samples, 900)
+
+
+def assert_dying(got: Tensor, step: int) -> None:
+    assert isinstance(got, LiveTensor)
+    assert_same(got.samples, dying(step).samples)
+    assert_same(got.values, dying(step).values)
+
+
+@pytest.mark.parametrize("order", [tuple(range(8)), tuple(range(7, -1, -1)), (0, 7, 1, 3, 2, 6, 4, 5)], ids=str)
+def test_live_samples_are_known_in_whatever_order_they_are_asked_for(harness: Harness, order: tuple[int, ...]) -> None:
+    a, b = harness.open(0), harness.open(1)
+    for step in range(8):
+        a.send(1, Tag(step), dying(step))
+    for step in order:
+        assert_dying(b.recv(0, Tag(step)), step)
+        assert_dying(b.recv(0, Tag(step)), step)
+
+
+def test_live_samples_are_sent_once(harness: Harness) -> None:
+    a = harness.open(0)
+    sizes = []
+    for step in range(8):
+        before = a.stats.bytes_sent
+        a.send(1, Tag(step), dying(step))
+        sizes.append(a.stats.bytes_sent - before)
+    assert sizes[7] < 60 < sizes[0]
+
+
+def test_successors_of_both_sides_know_the_samples_that_they_need(harness: Harness) -> None:
+    a, b = harness.open(0), harness.open(1)
+    for step in (4, 5):
+        a.send(1, Tag(step), dying(step))
+    assert_dying(b.recv(0, Tag(4)), 4)
+    successor = harness.open(1)
+    successor.restore_inbox(b.save_inbox())
+    a.send(1, Tag(6), dying(6))
+    for step in (6, 5):
+        assert_dying(successor.recv(0, Tag(step)), step)
+    harness.open(0).send(1, Tag(7), dying(7))
+    assert_dying(successor.recv(0, Tag(7)), 7)
 
 
 def test_control_messages_are_json(harness: Harness) -> None:

@@ -23,7 +23,7 @@ CONFIG = ChannelConfig("ab" * 16, 1, 2, 1, 3, KEY, deadline=0.0, max_message_byt
 
 def header(step: int = 1) -> Header:
     """Make a header from slot 0 to slot 1."""
-    return Header(b"\xab" * 16, 1, 2, Tag(step), 0, 1, 0, 1, 0)
+    return Header(b"\xab" * 4, 1, 2, Tag(step), 0, 1, 0, 1, 0)
 
 
 def frames(step: int, payload: bytes, max_chunk: int = 1 << 20) -> list[bytes]:
@@ -74,7 +74,7 @@ def test_an_abort_without_a_readable_reason_still_ends_the_run() -> None:
 def test_a_message_above_the_limit_is_refused_by_its_first_chunk() -> None:
     stats = ChannelStats()
     intake = Intake(CONFIG, stats, CODEC)
-    huge = Header(b"\xab" * 16, 1, 2, Tag(1), 0, 1, 0, 1 << 20, 1 << 40)
+    huge = Header(b"\xab" * 4, 1, 2, Tag(1), 0, 1, 0, 1 << 20, 1 << 40)
     intake.accept(pack_frame(Frame(huge, b"x"), KEY), lambda _epoch: True)
     assert stats.rejected == 1
     assert not intake.inbox.partial

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
+from botocore.exceptions import ClientError
 
 from channels.config import ChannelConfig, ChannelHooks
 from channels.errors import ChannelTimeout, ConfigError, TransportError
 from channels.object import ObjectChannel, ObjectSettings
+from channels.object_reader import ObjectReader
+from channels.parcel import pack_parcel
 from channels.schedule import Schedule, Waiting
 from channels.tags import Tag
-from tests.channels.conftest import Clients
+from channels.transport import Key, Outgoing
+from tests.channels.conftest import Clients, in_parcel
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
 pytestmark = pytest.mark.timeout(60)
 KEY = b"0123456789abcdef"
+SLOTS = 4
 
 
 def config(slot: int, run_id: str) -> ChannelConfig:
     """Identify a slot of a run that lives for 20 s."""
-    return ChannelConfig(run_id, 0, 1, slot, 2, KEY, time.monotonic() + 20, poll_s=0.05)
+    return ChannelConfig(run_id, 0, 1, slot, SLOTS, KEY, time.monotonic() + 20, poll_s=0.05)
 
 
 def exchange(bucket: str, run_id: str) -> ObjectSettings:
@@ -58,7 +64,7 @@ def test_closing_deletes_nothing(cloud: Clients, bucket: str) -> None:
     channel = ObjectChannel(config(0, run), exchange(bucket, run), s3=cloud.s3)
     channel.send(1, Tag(5, 2), np.zeros(3))
     channel.close()
-    assert names(cloud, bucket, f"runs/{run}/") == [f"runs/{run}/x/0-1/5/2/0-1"]
+    assert names(cloud, bucket, f"runs/{run}/") == [f"runs/{run}/x/0-1/5/2/0"]
 
 
 def test_waiting_backs_off_by_the_clock_it_is_given(cloud: Clients, bucket: str) -> None:
@@ -74,21 +80,55 @@ def test_waiting_backs_off_by_the_clock_it_is_given(cloud: Clients, bucket: str)
     assert 15 <= len(slept) <= 60
 
 
-def test_each_key_backs_off_by_itself() -> None:
-    schedule, waiting = Schedule(), Waiting(start_s=1.0, cap_s=4.0)
+def keys(step: int, *sources: int) -> list[Key]:
+    return [Key(source, 9, Tag(step)) for source in sources]
+
+
+def asked_at(schedule: Schedule, step: int, arrives_s: float, start_s: float) -> list[float]:
+    """When a schedule asks for the message of a step, which comes at that time."""
+    schedule.begin(keys(step, 0), start_s)
+    times: list[float] = []
+    while not times or times[-1] < arrives_s:
+        times.append(schedule.due_s)
+        schedule.asked(keys(step, 0)[0], times[-1] >= arrives_s, times[-1])
+    return times
+
+
+def test_what_a_step_took_is_waited_before_the_first_question_of_the_next() -> None:
+    schedule = Schedule(Waiting(start_s=0.01, cap_s=0.2))
+    first = asked_at(schedule, 0, 0.5, 0.0)
+    later = [len(asked_at(schedule, step, step + 0.5, float(step))) for step in range(1, 20)]
+    assert len(first) > 5
+    assert sum(later) < 4 * len(later)
+
+
+def test_a_run_that_becomes_faster_is_followed() -> None:
+    schedule = Schedule(Waiting())
+    asked_at(schedule, 0, 1.0, 0.0)
+    lost = [asked_at(schedule, step, step + 0.001, float(step))[-1] - step for step in range(1, 12)]
+    assert lost[0] > 0.5
+    assert lost[-1] < 0.02
+
+
+def test_the_source_that_came_last_is_asked_for_first_and_then_the_others_in_turn() -> None:
+    schedule = Schedule(Waiting())
+    schedule.begin(keys(1, 0, 1, 2), 0.0)
+    schedule.asked(keys(1, 0)[0], True, 0.0)
+    schedule.missing(keys(1, 2), 0.0)
+    schedule.asked(keys(1, 2)[0], True, 0.1)
+    schedule.begin(keys(2, 0, 1, 2), 1.0)
+    asked = []
     for _ in range(4):
-        schedule.asked("old", 0.0, waiting)
-    assert schedule.due(["old", "new"], 0.0) == ["new"]
-    assert schedule.wait_s(["old", "new"], 0.0) == 0.0
-    schedule.asked("new", 0.0, waiting)
-    assert 0.5 <= schedule.wait_s(["old", "new"], 0.0) <= 1.0
-    assert schedule.due(["old", "new"], 4.0) == ["old", "new"]
+        asked.append(schedule.sentinel(keys(2, 0, 1, 2)).source)
+        schedule.asked(keys(2, asked[-1])[0], False, 1.0)
+    assert asked == [2, 0, 1, 2]
 
 
 def test_a_bucket_that_is_not_there_is_a_typed_error(cloud: Clients) -> None:
     channel = ObjectChannel(config(0, "5" * 32), exchange("no-such-bucket", "5" * 32), s3=cloud.s3)
+    channel.send(1, Tag(1), np.zeros(3))
     with pytest.raises(TransportError, match="s3 put_object"):
-        channel.send(1, Tag(1), np.zeros(3))
+        channel.flush()
     with pytest.raises(TransportError, match="s3 get_object"):
         channel.recv(1, Tag(1))
     channel.close()
@@ -96,7 +136,7 @@ def test_a_bucket_that_is_not_there_is_a_typed_error(cloud: Clients) -> None:
 
 def test_an_object_too_large_to_be_a_frame_is_not_read(cloud: Clients, bucket: str) -> None:
     run = "6" * 32
-    cloud.s3.put_object(Bucket=bucket, Key=f"runs/{run}/x/0-1/1/0/0-1", Body=bytes(5000))
+    cloud.s3.put_object(Bucket=bucket, Key=f"runs/{run}/x/0-1/1/0/0", Body=in_parcel(1, bytes(5000)))
     identity = replace(config(1, run), deadline=time.monotonic() + 0.3, max_message_bytes=1000)
     channel = ObjectChannel(identity, exchange(bucket, identity.run_id), s3=cloud.s3)
     with pytest.raises(ChannelTimeout):
@@ -109,3 +149,62 @@ def test_an_object_too_large_to_be_a_frame_is_not_read(cloud: Clients, bucket: s
 def test_a_prefix_that_is_not_the_runs_own_is_refused(prefix: str) -> None:
     with pytest.raises(ConfigError, match="exchange prefix"):
         ObjectChannel(config(0, "7" * 32), ObjectSettings("bucket", prefix), s3=cast("S3Client", None))
+
+
+def test_a_send_to_many_is_one_object_of_which_each_reads_its_part(cloud: Clients, bucket: str) -> None:
+    run = "9" * 32
+    ends = [ObjectChannel(config(slot, run), exchange(bucket, run), s3=cloud.s3) for slot in range(SLOTS)]
+    noise = np.random.default_rng(0).random((SLOTS, 200_000))
+    ends[0].send_many([(slot, Tag(1), noise[slot]) for slot in range(1, SLOTS)])
+    ends[0].flush()
+    assert names(cloud, bucket, f"runs/{run}/") == [f"runs/{run}/x/0-1/1/0/0"]
+    for slot in range(1, SLOTS):
+        got = ends[slot].recv(0, Tag(1))
+        assert isinstance(got, np.ndarray)
+        assert np.array_equal(got, noise[slot])
+    for end in ends:
+        end.close()
+
+
+def test_sends_under_one_tag_do_not_hide_each_other(cloud: Clients, bucket: str) -> None:
+    run = "a" * 32
+    ends = [ObjectChannel(config(slot, run), exchange(bucket, run), s3=cloud.s3) for slot in range(SLOTS)]
+    for slot in range(1, SLOTS):
+        ends[0].send(slot, Tag(1), np.full(3, slot))
+    for slot in range(1, SLOTS):
+        assert np.asarray(ends[slot].recv(0, Tag(1))).tolist() == [slot] * 3
+    for end in ends:
+        end.close()
+
+
+class CountingS3:
+    """Objects in memory; counts the GETs."""
+
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        self.objects = objects
+        self.ranges: list[str] = []
+
+    def get_object(self, Bucket: str, Key: str, Range: str) -> dict[str, Any]:
+        """Answer as S3 does."""
+        assert Bucket == "bucket"
+        self.ranges.append(Range)
+        if Key not in self.objects:
+            raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
+        first, last = map(int, Range.removeprefix("bytes=").split("-"))
+        return {"Body": BytesIO(self.objects[Key][first : last + 1])}
+
+
+def test_a_part_that_is_further_back_than_was_read_takes_a_second_request_and_the_next_of_its_kind_none() -> None:
+    parcel = pack_parcel([Outgoing(Key(0, slot, Tag(0)), bytes([slot]) * 90_000) for slot in (1, 2)])
+    s3 = CountingS3({"first": parcel, "second": parcel})
+    reader = ObjectReader(cast("S3Client", s3), "bucket", 2, 1 << 20)
+    assert reader.read("first", 0) == b"\2" * 90_000
+    assert reader.read("second", 0) == b"\2" * 90_000
+    assert len(s3.ranges) == 3
+    assert reader.read("third", 0) is None
+
+
+def test_what_is_no_parcel_is_no_frame() -> None:
+    s3 = CountingS3({"bad": b"\xff" * 99, "none": b"\0", "others": pack_parcel([Outgoing(Key(0, 1, Tag(0)), b"x")])})
+    reader = ObjectReader(cast("S3Client", s3), "bucket", 2, 1 << 20)
+    assert [reader.read(name) for name in ("bad", "none", "others")] == [b"", None, None]

@@ -9,18 +9,22 @@ from urllib.parse import quote_plus
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from channels.background import Background
 from channels.config import ChannelConfig
 from channels.errors import ConfigError, TransportError
-from channels.publish import MAX_ENTRIES, Entry, TopicSender, plan_batches
+from channels.parcel import frames_for
+from channels.publish import plan_requests
 from channels.queue import QueueChannel, QueueSettings
 from channels.receive import Polling, QueueReceiver
 from channels.retry import Backoff, Failure, send_in_parts
 from channels.tags import Tag
-from channels.text import capacity, from_text, to_text
+from channels.text import from_text, to_text
+from channels.topic import TopicSender
 from channels.transport import Incoming, Key, Outgoing
+from costs.limits import SNS_BATCH, SNS_PAYLOAD, SQS_BILLING_CHUNK
 from tests.channels.conftest import Clients
 
 if TYPE_CHECKING:
@@ -36,19 +40,46 @@ def config(slot: int, epoch: int, slots: int = 2) -> ChannelConfig:
     return ChannelConfig("cd" * 16, 0, (1 << 40) + epoch, slot, slots, KEY, time.monotonic() + 20, poll_s=0.05)
 
 
-@given(st.lists(st.integers(0, 900), max_size=60))
-def test_batches_hold_every_message_once_within_the_limits(sizes: list[int]) -> None:
-    entries = [Entry(str(i), "x" * size) for i, size in enumerate(sizes)]
-    batches = plan_batches(entries, 1000)
-    assert sorted(e.slot for batch in batches for e in batch) == sorted(e.slot for e in entries)
-    assert all(len(batch) <= MAX_ENTRIES and sum(e.size for e in batch) <= 1000 for batch in batches)
-    assert len(batches) <= 2 * max(sum(e.size for e in entries) / 1000, len(entries) / MAX_ENTRIES) + 1
+def frames(*sizes: int) -> list[Outgoing]:
+    """Make a frame of each of these sizes, each for a slot of its own."""
+    return [Outgoing(Key(0, slot, Tag(0)), bytes([slot % 251]) * size) for slot, size in enumerate(sizes)]
 
 
-def test_small_messages_share_a_call_and_large_ones_do_not() -> None:
-    small = plan_batches([Entry("1", "x" * 100)] * 20, 262_144)
-    assert [len(batch) for batch in small] == [10, 10]
-    assert len(plan_batches([Entry("1", "x" * 140_000)] * 3, 262_144)) == 3
+@given(st.lists(st.integers(1, 150_000), max_size=70))
+@settings(max_examples=60, deadline=None)
+def test_requests_carry_every_frame_once_within_the_limits(sizes: list[int]) -> None:
+    requests = plan_requests(frames(*sizes))
+    got = [
+        (slot, frame)
+        for request in requests
+        for entry in request.entries
+        for slot in entry.slots
+        for frame in frames_for(slot, entry.parcel)
+    ]
+    assert sorted(got) == [(slot, frame.data) for slot, frame in enumerate(frames(*sizes))]
+    assert all(1 <= len(request.entries) <= SNS_BATCH.value for request in requests)
+    assert all(request.size <= SNS_PAYLOAD.value for request in requests)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "operations"),
+    [
+        ([40] * 61, ["sns:Publish"]),
+        ([700] * 19, ["sns:PublishBatch"]),
+        ([20_000] * 7, ["sns:PublishBatch"]),
+        ([190_000, 100_000, 100], ["sns:Publish"] * 3),
+        ([5_000] * 60, ["sns:PublishBatch"] * 6),
+    ],
+)
+def test_small_frames_share_a_message_larger_ones_a_batch_and_large_ones_nothing(
+    sizes: list[int], operations: list[str]
+) -> None:
+    assert [request.operation for request in plan_requests(frames(*sizes))] == operations
+
+
+def test_ten_shared_messages_are_received_for_one_unit() -> None:
+    [request] = plan_requests(frames(*[100] * 61))
+    assert 10 * request.size <= SQS_BILLING_CHUNK.value
 
 
 @given(st.binary(max_size=200))
@@ -56,7 +87,6 @@ def test_text_needs_no_quoting_and_comes_back(data: bytes) -> None:
     text = to_text(data)
     assert text == quote_plus(text)
     assert from_text(text) == data
-    assert len(to_text(bytes(capacity(len(data))))) <= len(data)
 
 
 @pytest.mark.parametrize("text", ['{"a": 1}', "é" * 4, "abcde", "ab cd", "a=", "abcd\n"])
@@ -80,33 +110,46 @@ class FlakySns:
         return {"Successful": [], "Failed": failed}
 
 
-def publish(sns: FlakySns, bodies: list[bytes], tries: int = 4) -> list[float]:
-    """Publish messages to slot 1 with a clock that does not move; return the sleeps."""
+def publish(sns: FlakySns, tries: int = 4) -> list[float]:
+    """Publish a batch of three messages with a clock that does not move; return the sleeps."""
     slept: list[float] = []
     with ThreadPoolExecutor(1) as pool:
-        sender = TopicSender(cast("SNSClient", sns), "arn", pool, Backoff(tries=tries), slept.append)
-        sender.put([Outgoing(Key(0, 1, Tag(0)), body) for body in bodies], 262_144)
+        calls = Background(pool)
+        sender = TopicSender(cast("SNSClient", sns), "arn", calls, Backoff(tries=tries), slept.append)
+        sender.put(frames(7_000, 8_000, 9_000))
+        calls.wait()
     return slept
 
 
 def test_only_the_entries_that_failed_are_sent_again() -> None:
     sns = FlakySns([(["1", "2"], False), (["0"], False), ([], False)])
-    slept = publish(sns, [b"aaa", b"bbb", b"ccc"])
-    a, b, c = map(to_text, (b"aaa", b"bbb", b"ccc"))
-    assert sns.calls == [[a, b, c], [b, c], [b]]
+    slept = publish(sns)
+    [a, b, c], *again = sns.calls
+    assert again == [[b, c], [b]]
+    assert len({a, b, c}) == 3
     assert len(slept) == 2
 
 
 def test_entries_that_never_succeed_end_in_a_typed_error() -> None:
     sns = FlakySns([(["0"], False)] * 3)
     with pytest.raises(TransportError, match="1 entries refused after 3 tries: InternalError"):
-        publish(sns, [b"aaa"], tries=3)
+        publish(sns, tries=3)
 
 
 def test_an_entry_that_is_wrong_is_not_sent_again() -> None:
     sns = FlakySns([(["0"], True)])
     with pytest.raises(TransportError, match="after 1 tries"):
-        publish(sns, [b"aaa"])
+        publish(sns)
+
+
+def test_a_send_that_failed_in_the_background_is_raised_by_a_later_one() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        calls = Background(pool)
+        sender = TopicSender(cast("SNSClient", FlakySns([(["0"], True)])), "arn", calls, Backoff(), lambda _s: None)
+        sender.put(frames(7_000, 8_000, 9_000))
+        pool.submit(int).result()
+        with pytest.raises(TransportError, match="after 1 tries"):
+            sender.put(frames(1))
 
 
 def test_deletes_that_fail_are_sent_again() -> None:
@@ -121,7 +164,7 @@ def test_deletes_that_fail_are_sent_again() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         sqs = cast("SQSClient", FlakySqs())
-        receiver = QueueReceiver(sqs, "url", Polling(), pool, Backoff(), lambda _seconds: None)
+        receiver = QueueReceiver(sqs, "url", 0, Polling(), pool, Backoff(), lambda _seconds: None)
         receiver.delete([Incoming(b"", receipt) for receipt in "abc"])
         receiver.drain()
     assert calls == [["a", "b", "c"], ["b"]]
@@ -142,12 +185,21 @@ def test_messages_arrive_raw_and_only_at_their_slot(cloud: Clients, fresh_lane: 
     [got] = cloud.sqs.receive_message(
         QueueUrl=fresh_lane.queue_urls[1], WaitTimeSeconds=2, MessageAttributeNames=["All"]
     )["Messages"]
-    body = from_text(got["Body"])
-    assert body is not None
-    assert body.startswith(b"FSDF")
-    assert got["MessageAttributes"] == {"slot": {"StringValue": "1", "DataType": "String"}}
+    assert got["Body"] == "."
+    assert got["MessageAttributes"]["slot"] == {"StringValue": "1", "DataType": "String"}
+    assert len(frames_for(1, got["MessageAttributes"]["d"]["BinaryValue"])) == 1
     assert waiting_messages(cloud, fresh_lane.queue_urls[0]) == 0
     assert waiting_messages(cloud, fresh_lane.queue_urls[2]) == 0
+
+
+def test_one_message_reaches_several_slots_and_no_others(cloud: Clients, fresh_lane: QueueSettings) -> None:
+    ends = [QueueChannel(config(slot, 8, slots=3), fresh_lane, sns=cloud.sns, sqs=cloud.sqs) for slot in range(3)]
+    ends[0].send_many([(1, Tag(1), np.full(3, 1)), (2, Tag(1), np.full(3, 2))])
+    for slot in (1, 2):
+        assert np.asarray(ends[slot].recv(0, Tag(1))).tolist() == [slot] * 3
+    assert waiting_messages(cloud, fresh_lane.queue_urls[0]) == 0
+    for end in ends:
+        end.close()
 
 
 def waiting_messages(cloud: Clients, url: str) -> int:
@@ -198,6 +250,7 @@ def test_a_lane_with_too_few_queues_is_refused() -> None:
 def test_a_service_that_is_not_there_is_a_typed_error(cloud: Clients, lane: QueueSettings) -> None:
     missing = QueueSettings(lane.topic_arn + "-gone", lane.queue_urls)
     channel = QueueChannel(config(0, 6), missing, sns=cloud.sns, sqs=cloud.sqs)
-    with pytest.raises(TransportError, match="sns publish_batch"):
-        channel.send(1, Tag(1), np.zeros(3))
+    channel.send(1, Tag(1), np.zeros(3))
+    with pytest.raises(TransportError, match="sns publish"):
+        channel.flush()
     channel.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ def inbox_with(payloads: list[bytes], chunks_missing: int, taken: int) -> Inbox:
     """Fill an inbox with one message per step; the first lacks chunks, the last `taken` were asked for."""
     inbox = Inbox()
     for step, payload in enumerate(payloads):
-        frames = list(split_message(Header(b"\xab" * 16, 1, 2, Tag(step), 0, 1, 0, 1, 0), payload, 2))
+        frames = list(split_message(Header(b"\xab" * 4, 1, 2, Tag(step), 0, 1, 0, 1, 0), payload, 2))
         for frame in frames[: len(frames) - chunks_missing] if step == 0 else frames:
             inbox.add(frame)
     for step in range(len(payloads) - taken, len(payloads)):
@@ -39,10 +40,16 @@ def test_an_inbox_comes_back_as_it_was(payloads: list[bytes], missing: int, take
     assert got.inbox == inbox
 
 
+def test_what_was_heard_of_samples_comes_back() -> None:
+    heard = {(0, Tag(3)): np.array([1, 5, 9], np.int32), (2, Tag(4, 1)): np.zeros(0, np.int32)}
+    got = load_snapshot(save_snapshot(Snapshot(Inbox(), (), heard), CONFIG), CONFIG).heard
+    assert {pair: samples.tolist() for pair, samples in got.items()} == {(0, Tag(3)): [1, 5, 9], (2, Tag(4, 1)): []}
+
+
 def test_the_missing_chunk_completes_the_message_at_the_successor() -> None:
     inbox = inbox_with([b"abcdef"], 1, 0)
     successor = load_snapshot(save_snapshot(Snapshot(inbox, ()), CONFIG), CONFIG).inbox
-    for frame in split_message(Header(b"\xab" * 16, 1, 2, Tag(0), 0, 1, 0, 1, 0), b"abcdef", 2):
+    for frame in split_message(Header(b"\xab" * 4, 1, 2, Tag(0), 0, 1, 0, 1, 0), b"abcdef", 2):
         successor.add(frame)
     found = successor.take([(0, Tag(0))])
     assert found is not None

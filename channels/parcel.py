@@ -1,0 +1,64 @@
+"""Frames for several slots in one piece: an index of who gets which bytes, then the frames.
+
+One message or object costs a request however many ranks read it. Each frame keeps its own MAC, and a reader takes
+nothing but its own; the index is only a hint where to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from channels.errors import FrameError
+from channels.transport import Outgoing
+from channels.varint import pack_uints, read_uints
+
+MAX_PARTS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Part:
+    """Bytes [start, end) of a parcel are a frame for `slot`."""
+
+    slot: int
+    start: int
+    end: int
+
+
+def pack_parcel(frames: Sequence[Outgoing]) -> bytes:
+    """Return the bytes of a parcel of these frames."""
+    index = [number for frame in frames for number in (frame.key.destination, len(frame.data))]
+    return b"".join((pack_uints((len(frames), *index)), *(frame.data for frame in frames)))
+
+
+def parcel_index(data: bytes | memoryview) -> list[Part]:
+    """Read the index at the start of a parcel, of which the end may be missing.
+
+    Raises:
+        FrameError: if the index itself is not whole, or has more than MAX_PARTS parts.
+    """
+    try:
+        (count,), at = read_uints(data, 0, 1)
+        if count > MAX_PARTS:
+            raise FrameError(f"parcel: expected at most {MAX_PARTS} parts, got {count}")
+        numbers, at = read_uints(data, at, 2 * count)
+    except ValueError as error:
+        raise FrameError(f"parcel index: {error}") from error
+    parts = []
+    for slot, size in zip(numbers[::2], numbers[1::2], strict=True):
+        parts.append(Part(slot, at, at + size))
+        at += size
+    return parts
+
+
+def frames_for(slot: int, data: bytes) -> list[bytes]:
+    """Return the frames of a whole parcel that are for `slot`.
+
+    Raises:
+        FrameError: if the parcel is cut short, or longer than its index says.
+    """
+    parts = parcel_index(data)
+    end = parts[-1].end if parts else 0
+    if end != len(data):
+        raise FrameError(f"parcel: expected {end} bytes, got {len(data)}")
+    return [data[part.start : part.end] for part in parts if part.slot == slot]

@@ -1,0 +1,73 @@
+"""Sending side of the queue channel: the planned requests, made in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from channels.background import Background
+from channels.publish import DATA, DATA_TYPE, NO_BODY, SLOT, Entry, Request, plan_requests
+from channels.retry import Backoff, Failure, send_in_parts, service_errors
+from channels.transport import Outgoing
+
+if TYPE_CHECKING:
+    from types_boto3_sns.client import SNSClient
+    from types_boto3_sns.type_defs import (
+        MessageAttributeValueTypeDef,
+        PublishBatchRequestEntryTypeDef,
+        PublishBatchResponseTypeDef,
+    )
+
+
+class TopicSender:
+    """Publishes to a topic whose subscriptions select by slot."""
+
+    def __init__(
+        self, sns: SNSClient, topic_arn: str, calls: Background, backoff: Backoff, sleep: Callable[[float], None]
+    ) -> None:
+        self._sns = sns
+        self._topic_arn = topic_arn
+        self._calls = calls
+        self._backoff = backoff
+        self._sleep = sleep
+
+    def put(self, frames: Sequence[Outgoing]) -> None:
+        """Start to publish frames.
+
+        Raises:
+            TransportError: if the service has refused earlier ones after all retries.
+        """
+        for request in plan_requests(frames):
+            self._calls.start(self._publish, request)
+
+    def _publish(self, request: Request) -> None:
+        if len(request.entries) == 1:
+            self._publish_one(request.entries[0])
+        else:
+            send_in_parts("sns publish_batch", request.entries, self._publish_batch, self._backoff, self._sleep)
+
+    def _publish_one(self, entry: Entry) -> None:
+        data: MessageAttributeValueTypeDef = {"DataType": DATA_TYPE, "BinaryValue": entry.parcel}
+        with service_errors("sns publish"):
+            self._sns.publish(
+                TopicArn=self._topic_arn, Message=NO_BODY, MessageAttributes={SLOT: _selector(entry), DATA: data}
+            )
+
+    def _publish_batch(self, batch: Sequence[Entry]) -> Sequence[Failure]:
+        entries = [_batch_entry(str(i), entry) for i, entry in enumerate(batch)]
+        with service_errors("sns publish_batch"):
+            response = self._sns.publish_batch(TopicArn=self._topic_arn, PublishBatchRequestEntries=entries)
+        return _failures(response)
+
+
+def _selector(entry: Entry) -> MessageAttributeValueTypeDef:
+    data_type, value = entry.selector
+    return {"DataType": data_type, "StringValue": value}
+
+
+def _batch_entry(number: str, entry: Entry) -> PublishBatchRequestEntryTypeDef:
+    return {"Id": number, "Message": entry.text, "MessageAttributes": {SLOT: _selector(entry)}}
+
+
+def _failures(response: PublishBatchResponseTypeDef) -> list[Failure]:
+    return [Failure(int(f["Id"]), f["Code"], f.get("SenderFault", False)) for f in response.get("Failed", [])]
