@@ -17,7 +17,8 @@ from engine.program import Exchange
 class RowMaps:
     """By position in the group: local row numbers to send, and positions in the output to fill.
 
-    send[i]: rows that the i-th rank of the group reads; the own entry are the rows that stay.
+    send[i]: rows that the i-th rank of the group reads; the own entry are the rows that stay. Equal ones are one
+             object.
     recv[i]: positions in the output, all different, of the rows that come from the i-th rank.
     """
 
@@ -42,7 +43,13 @@ def row_maps(exchange: Exchange, weights: Mapping[str, NDArray[np.generic]]) -> 
     for rows in recv:
         if rows.size and (rows.max() >= exchange.rows or np.unique(rows).size != rows.size):
             raise ProgramError(f"step {exchange.step}: recv_rows: expected different rows below {exchange.rows}")
-    return RowMaps(send, recv)
+    return RowMaps(_interned(send), recv)
+
+
+def _interned(parts: tuple[NDArray[np.int32], ...]) -> tuple[NDArray[np.int32], ...]:
+    """Equal arrays as one object: what is the same for several ranks is taken and encoded once."""
+    known: dict[bytes, NDArray[np.int32]] = {}
+    return tuple(known.setdefault(part.tobytes(), part) for part in parts)
 
 
 def _segments(

@@ -34,7 +34,7 @@ def exchange_rows(exchange: Exchange, value: Tensor | None, port: Port, maps: Ro
     take = None if value is None else _taker(exchange, value)
     others = [(i, rank) for i, rank in enumerate(exchange.group) if rank != port.rank]
     if take is not None:
-        port.send([(rank, take(maps.send[i])) for i, rank in others if maps.send[i].size])
+        port.send(_messages([(rank, maps.send[i]) for i, rank in others if maps.send[i].size], take))
     received = port.receive_all([rank for i, rank in others if maps.recv[i].size])
     if take is None:
         value = next(iter(received.values()))
@@ -42,6 +42,14 @@ def exchange_rows(exchange: Exchange, value: Tensor | None, port: Port, maps: Ro
     nothing = take(np.zeros(0, np.int32))
     received[port.rank] = take(maps.send[exchange.group.index(port.rank)])
     return _placed(exchange, nothing, [received.get(rank, nothing) for rank in exchange.group], maps)
+
+
+def _messages(
+    wanted: list[tuple[int, NDArray[np.int32]]], take: Callable[[NDArray[np.int32]], Tensor]
+) -> list[tuple[int, Tensor]]:
+    """(rank, rows) by rank; the same object for all that want the same rows, so that it is encoded once."""
+    taken = {id(rows): take(rows) for rows in {id(rows): rows for _, rows in wanted}.values()}
+    return [(rank, taken[id(rows)]) for rank, rows in wanted]
 
 
 def _check_maps(exchange: Exchange, value: Tensor | None, maps: RowMaps) -> None:

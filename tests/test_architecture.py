@@ -31,7 +31,9 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "costs": frozenset(),
     "zoo": frozenset(),
     "engine": frozenset({"bundle", "channels.tags", "channels.tensors"}),
-    "partition": frozenset({"bundle", "engine.codec", "engine.program", "engine.split"}),
+    "partition": frozenset(
+        {"bundle", "costs.limits", "costs.prices", "engine.codec", "engine.program", "engine.split"}
+    ),
     "runs": frozenset({"bundle", "channels", "costs", "engine"}),
     "handlers": frozenset({"costs", "engine.cache", "runs"}),
     "handlers.register": frozenset({"bundle", "handlers", "partition", "runs", "zoo"}),

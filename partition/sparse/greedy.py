@@ -5,40 +5,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from partition.sparse.hypergraph import BALANCE, LayerGraph
+from partition.sparse.components import connected, packed
+from partition.sparse.hypergraph import LayerGraph
 from partition.sparse.weights import Rows
 
 
 def components(graph: LayerGraph) -> Rows:
     """The component of each unit, numbered by its first unit."""
-    parent = list(range(graph.units))
-
-    def root(unit: int) -> int:
-        while parent[unit] != unit:
-            parent[unit] = parent[parent[unit]]
-            unit = parent[unit]
-        return unit
-
-    for net in graph.nets:
-        first, *others = (root(unit) for unit in net.tolist())
-        for other in others:
-            low, high = sorted((first, root(other)))
-            parent[high] = first = low
-    return np.unique([root(unit) for unit in range(graph.units)], return_inverse=True)[1].astype(np.int32)
+    ends = [(int(net[0]), int(unit)) for net in graph.nets for unit in net[1:]]
+    left, right = np.array(ends, np.int64).reshape(-1, 2).T
+    return connected(left, right, graph.units)
 
 
 def whole_components(graph: LayerGraph, parts: int) -> Rows | None:
-    """The part of each unit so that no net is cut; None where that cannot be balanced. Heaviest first."""
-    component = components(graph)
-    sizes = np.bincount(component, graph.work)
-    if sizes.size < parts:
-        return None
-    part_of, load = np.empty(sizes.size, np.int32), np.zeros(parts)
-    for number in np.argsort(-sizes, kind="stable"):
-        part_of[number] = load.argmin()
-        load[part_of[number]] += sizes[number]
-    balanced = load.max() <= (1 + BALANCE) * load.mean()
-    return part_of[component] if balanced else None
+    """The part of each unit so that no net is cut; None where that cannot be balanced."""
+    return packed(components(graph), graph.work, parts)
 
 
 def grown(graph: LayerGraph, parts: int) -> Rows:

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from partition.sparse.components import BALANCE
 from partition.sparse.weights import Rows, SparseWeight
-
-BALANCE = 0.05  # the heaviest part may be this much above the mean
 
 
 @dataclass(frozen=True, eq=False)

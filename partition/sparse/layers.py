@@ -13,6 +13,8 @@ from partition.sparse.weights import Rows, SparseWeight
 
 Array = NDArray[Any]
 
+_SEED = 42
+
 
 @dataclass(frozen=True, eq=False)
 class SparseLayer:
@@ -49,7 +51,7 @@ class LocalWeight:
 
 def inputs_read(weight: SparseWeight, outputs: Rows) -> Rows:
     """Input neurons that any of these output neurons reads, ascending."""
-    return np.unique(weight.indices[_entries(weight, outputs)]).astype(np.int32)
+    return np.unique(weight.indices[entries_of(weight, outputs)]).astype(np.int32)
 
 
 def outputs_fed(weight: SparseWeight, inputs: Rows) -> Rows:
@@ -60,7 +62,7 @@ def outputs_fed(weight: SparseWeight, inputs: Rows) -> Rows:
 
 def part_of(weight: SparseWeight, outputs: Rows, inputs: Rows) -> LocalWeight:
     """The entries from `inputs` to `outputs` (both ascending), numbered within them."""
-    entries = _entries(weight, outputs)
+    entries = entries_of(weight, outputs)
     counts = np.diff(weight.indptr)[outputs]
     owner = np.repeat(np.arange(outputs.size), counts)
     kept = _is_in(weight, inputs)[weight.indices[entries]]
@@ -70,13 +72,31 @@ def part_of(weight: SparseWeight, outputs: Rows, inputs: Rows) -> LocalWeight:
     return LocalWeight(indptr, numbers, np.ascontiguousarray(weight.values[entries][kept]))
 
 
+def alike(weight: SparseWeight) -> Rows:
+    """[n]: neurons with the same inputs and weights have the same number, and so the same value but for their bias.
+
+    By a random signature of each column; two that collide would only be estimated wrongly.
+    """
+    signs = np.random.default_rng(_SEED).integers(0, 1 << 62, weight.shape[0], np.int64)
+    with np.errstate(over="ignore"):
+        terms = signs[weight.indices] * _odd(weight.values)
+    totals = np.concatenate([[0], np.cumsum(terms)])
+    sums = totals[weight.indptr[1:]] - totals[weight.indptr[:-1]]
+    return np.unique(sums, return_inverse=True)[1].astype(np.int32)
+
+
+def _odd(values: NDArray[Any]) -> NDArray[np.int64]:
+    """An odd number for each value."""
+    return values.astype(np.float64).view(np.int64) * 2 + 1
+
+
 def _is_in(weight: SparseWeight, inputs: Rows) -> NDArray[np.bool_]:
     mask = np.zeros(weight.shape[0], np.bool_)
     mask[inputs] = True
     return mask
 
 
-def _entries(weight: SparseWeight, outputs: Rows) -> NDArray[np.int64]:
+def entries_of(weight: SparseWeight, outputs: Rows) -> NDArray[np.int64]:
     """Positions of the stored entries of these columns, column by column."""
     starts, counts = weight.indptr[:-1][outputs], np.diff(weight.indptr)[outputs]
     offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)

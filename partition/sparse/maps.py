@@ -26,14 +26,17 @@ class RowMaps:
     rows: int
 
 
-def row_maps(held: tuple[Rows, ...], wanted: tuple[Rows, ...], rank: int) -> RowMaps:
+def row_maps(
+    held: tuple[Rows, ...], wanted: tuple[Rows, ...], rank: int, place: NDArray[np.int64] | None = None
+) -> RowMaps:
     """The maps of one rank.
 
     held, wanted: by rank, numbers of the rows that it holds and wants, ascending.
+    place:        [n] of each row in a message; None = ascending by number.
     """
     size = 1 + max((int(rows[-1]) for rows in (*held, *wanted) if rows.size), default=-1)
-    sends = [_positions(held[rank], rows, size) for rows in wanted]
-    receives = [_positions(wanted[rank], rows, size) for rows in held]
+    sends = [_placed(held[rank], _positions(held[rank], rows, size), place) for rows in wanted]
+    receives = [_placed(wanted[rank], _positions(wanted[rank], rows, size), place) for rows in held]
     return RowMaps(*_packed(sends), *_packed(receives), rows=wanted[rank].size)
 
 
@@ -53,6 +56,11 @@ def rows_sent(held: tuple[Rows, ...], wanted: tuple[Rows, ...]) -> int:
 def _positions(mine: Rows, others: Rows, size: int) -> Rows:
     """Where in `mine` the numbers that are also in `others` are."""
     return np.flatnonzero(_mask(others, size)[mine]).astype(np.int32)
+
+
+def _placed(rows: Rows, positions: Rows, place: NDArray[np.int64] | None) -> Rows:
+    """Positions within `rows`, in the order of a message."""
+    return positions if place is None else positions[np.argsort(place[rows[positions]])]
 
 
 def _mask(rows: Rows, size: int) -> NDArray[np.bool_]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from partition.sparse.hypergraph import BALANCE, LayerGraph
+from partition.sparse.components import BALANCE
+from partition.sparse.hypergraph import LayerGraph
 from partition.sparse.weights import Rows
 
 _SEED = 42

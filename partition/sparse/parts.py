@@ -22,10 +22,12 @@ from engine.program import Exchange, Instruction, Run
 from partition.choices import Choice
 from partition.placement import ROOT, Placement, Shard
 from partition.schedule import Chain, local_name
-from partition.sparse.assignment import Assign, Owned, contiguous, contiguous_layers
+from partition.sparse.assignment import Assign, Fixed, Owned, contiguous_layers
+from partition.sparse.estimate import Assumed
 from partition.sparse.layers import LocalWeight, SparseLayer, inputs_read, outputs_fed, part_of
 from partition.sparse.maps import RowMaps, row_maps, rows_between
-from partition.sparse.ownership import partitioned_layers
+from partition.sparse.messages import Boundary, in_order, widened
+from partition.sparse.ownership import kinds_of, partitioned_columns, partitioned_layers
 from partition.sparse.weights import Rows
 from partition.weights import Stored
 
@@ -55,24 +57,43 @@ class ChainPlan:
     target: str
     workers: int
     assign: Assign = field(default=contiguous_layers)
+    assumed: Assumed = field(default_factory=Assumed)
 
     @cached_property
     def owned(self) -> tuple[Owned, ...]:
-        """Owners of the neurons before layer i; the last entry are those behind the last layer.
+        """What each rank has before layer i; the last entry is what it has behind the last layer.
 
         At an end that other ops share with the chain every axis is divided contiguously.
         """
-        weights = [layer.weight for layer in self.layers]
-        owned = self.assign(weights, self.workers)
-        if self.choice.outputs[0] != ROOT:
-            owned = (*owned[:-1], contiguous(weights[-1].shape[1], self.workers))
-        return (contiguous(weights[0].shape[0], self.workers), *owned[1:]) if self.choice.inputs[0] != ROOT else owned
+        fixed = Fixed(self.choice.inputs[0] != ROOT, self.choice.outputs[0] != ROOT)
+        return self.assign([layer.weight for layer in self.layers], self.workers, fixed)
 
     @cached_property
-    def wanted(self) -> tuple[Owned, ...]:
+    def kinds(self) -> list[Rows]:
+        """As kinds_of; neurons of one kind mostly have the same value."""
+        return kinds_of([layer.weight for layer in self.layers])
+
+    @cached_property
+    def reads(self) -> tuple[Owned, ...]:
         """row: the neurons that each rank reads in layer i."""
         pairs = zip(self.layers, self.owned[1:], strict=True)
         return tuple(tuple(inputs_read(layer.weight, rows) for rows in owned) for layer, owned in pairs)
+
+    @cached_property
+    def wanted(self) -> tuple[Owned, ...]:
+        """row: the neurons that each rank has when it computes layer i."""
+        return tuple(self._got(number) for number in range(len(self.layers)))
+
+    def _got(self, number: int) -> Owned:
+        held = self.owned[number] if number else self.at_entry
+        reads = self.reads[number]
+        if number and _at_home(held, reads):
+            return reads
+        return widened(Boundary(number, held, reads, self.kinds[number]), self.assumed)
+
+    def exchanges(self, number: int) -> bool:
+        """row: whether ranks exchange before layer `number`, which is not the first one."""
+        return not _at_home(self.owned[number], self.wanted[number])
 
     @cached_property
     def fed(self) -> tuple[Owned, ...]:
@@ -85,14 +106,17 @@ class ChainPlan:
         steps = list(_MODES[self.choice.mode](_Rank(self, rank)))
         return ChainPart(tuple(step[0] for step in steps), tuple(step[1] for step in steps))
 
-    @cached_property
-    def traffic(self) -> tuple[NDArray[np.int64], ...]:
-        """[P, P] rows from rank to rank at each boundary between two layers."""
+    @property
+    def boundaries(self) -> Iterator[Boundary]:
+        """What travels between layers; where ranks do not exchange, nobody wants anything."""
         if self.choice.mode == "row":
-            return tuple(rows_between(*pair) for pair in zip(self.owned[1:-1], self.wanted[1:], strict=True))
-        if self.choice.mode == "column":
-            return tuple(rows_between(*pair) for pair in zip(self.fed, self.owned[1:], strict=True))
-        return ()
+            nothing = tuple(np.zeros(0, np.int32) for _ in range(self.workers))
+            for i in range(1, len(self.layers)):
+                wanted = self.wanted[i] if self.exchanges(i) else nothing
+                yield Boundary(i, self.owned[i], wanted, self.kinds[i])
+        elif self.choice.mode == "column":
+            for i, fed in enumerate(self.fed, 1):
+                yield Boundary(i, fed, self.owned[i], self.kinds[i])
 
     @cached_property
     def entry_traffic(self) -> NDArray[np.int64]:
@@ -113,8 +137,16 @@ class ChainPlan:
 
 def plan_chain(chain: Chain, layers: Layers, workers: int) -> ChainPlan:
     """The plan of a scheduled chain."""
-    assign = partitioned_layers if chain.choice.mode == "row" else contiguous_layers
+    assign = _ASSIGN.get(chain.choice.mode, contiguous_layers)
     return ChainPlan(layers, chain.choice, chain.op.inputs[0], chain.op.outputs[0], workers, assign)
+
+
+_ASSIGN: Mapping[str, Assign] = {"column": partitioned_columns, "row": partitioned_layers}
+
+
+def _at_home(held: Owned, wanted: Owned) -> bool:
+    """Whether every rank has what it wants."""
+    return all(np.isin(rows, mine).all() for mine, rows in zip(held, wanted, strict=True))
 
 
 class _Rank:
@@ -151,10 +183,19 @@ class _Rank:
         names = (source if reads else "", target if writes else "")
         return Exchange(0, kind, *names, group=self.group, axis=axis, root=ROOT.rank, layer=self.plan.target), {}  # type: ignore[arg-type]
 
-    def rows(self, source: str, target: str, held: Owned, wanted: Owned, layer: str, reduce: str = "") -> Step:
-        """An exchange of the rows that others want."""
+    def rows(
+        self,
+        source: str,
+        target: str,
+        held: Owned,
+        wanted: Owned,
+        layer: str,
+        reduce: str = "",
+        kinds: Rows | None = None,
+    ) -> Step:
+        """An exchange of the rows that others want; those of one kind side by side in a message."""
         prefix = target
-        maps = row_maps(held, wanted, self.rank)
+        maps = row_maps(held, wanted, self.rank, None if kinds is None else in_order(kinds))
         exchange = Exchange(
             0, "rows", source, target, self.group, axis=1, reduce=reduce, maps=prefix, rows=maps.rows, layer=layer
         )
@@ -211,8 +252,9 @@ def _row(rank: _Rank) -> Iterator[Step]:
     plan = rank.plan
     yield from _row_entry(rank)
     for i, layer in enumerate(plan.layers):
-        if i and _travels(plan.traffic[i - 1]):
-            yield rank.rows(rank.live(f"own{i}"), rank.live(f"in{i}"), plan.owned[i], plan.wanted[i], layer.name)
+        if i and plan.exchanges(i):
+            names = rank.live(f"own{i}"), rank.live(f"in{i}")
+            yield rank.rows(*names, plan.owned[i], plan.wanted[i], layer.name, kinds=plan.kinds[i])
         source, inputs = _row_inputs(rank, i)
         outputs = plan.owned[i + 1][rank.rank]
         yield rank.multiply(i, source, rank.live(f"own{i + 1}"), outputs, inputs, "sparse_layer")
@@ -247,7 +289,7 @@ def _entry_by_rows(plan: ChainPlan) -> bool:
 def _row_inputs(rank: _Rank, number: int) -> tuple[str, Rows]:
     """What a rank computes a layer from: the rows it got, or those it has."""
     plan = rank.plan
-    if _travels(plan.traffic[number - 1]) if number else _entry_by_rows(plan):
+    if plan.exchanges(number) if number else _entry_by_rows(plan):
         return rank.live(f"in{number}"), plan.wanted[number][rank.rank]
     whole = number == 0 and plan.choice.inputs[0] != Shard(1)
     return rank.live(f"own{number}"), rank.everything[0] if whole else plan.owned[number][rank.rank]
@@ -269,7 +311,7 @@ def _column(rank: _Rank) -> Iterator[Step]:
     plan = rank.plan
     if plan.choice.inputs[0] == ROOT:
         yield rank.enter(rank.live("all"))
-        yield rank.move("scatter", rank.live("all"), rank.live("own0"), axis=1)
+        yield _column_entry(rank)
     else:
         yield rank.enter(rank.live("own0"))
     for i, layer in enumerate(plan.layers):
@@ -279,6 +321,15 @@ def _column(rank: _Rank) -> Iterator[Step]:
         yield rank.rows(part, summed, plan.fed[i], plan.owned[i + 1], layer.name, reduce="sum")
         yield rank.tail(i, summed, rank.live(f"own{i + 1}"))
     yield from _column_exit(rank, rank.live(f"own{len(plan.layers)}"))
+
+
+def _column_entry(rank: _Rank) -> Step:
+    """From rank 0 to who owns them; contiguous pieces where some rank owns none, and so would get nothing."""
+    owned, names = rank.plan.owned[0], (rank.live("all"), rank.live("own0"))
+    if not all(rows.size for rows in owned):
+        return rank.move("scatter", *names, axis=1)
+    held = names[0] if rank.at_root else ""
+    return rank.rows(held, names[1], rank.plan.all_at_root(0), owned, rank.plan.source)
 
 
 def _column_exit(rank: _Rank, value: str) -> Iterator[Step]:

@@ -71,6 +71,12 @@ def from_coordinates(shape: tuple[int, int], rows: Array, columns: Array, values
     return SparseWeight(shape, indptr, rows[order].astype(np.int32), np.ascontiguousarray(values[order]))
 
 
+def transposed(weight: SparseWeight) -> SparseWeight:
+    """The [n, k] matrix."""
+    columns = np.repeat(np.arange(weight.shape[1]), np.diff(weight.indptr))
+    return from_coordinates((weight.shape[1], weight.shape[0]), columns, weight.indices, weight.values)
+
+
 def from_dense(matrix: Array) -> SparseWeight:
     """The stored entries of a dense [k, n] matrix."""
     rows, columns = np.nonzero(matrix)

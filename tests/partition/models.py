@@ -219,26 +219,33 @@ def sparse_initializer(name: str, matrix: Array, linear: bool = True) -> onnx.Sp
 def sparse_chain(
     sizes: Sequence[int] = (40, 40, 33, 40, 25, 40, 40), bias: float = -0.3, linear: bool = True, dense: bool = False
 ) -> onnx.ModelProto:
-    """MatMul (sparse weight), Add, Clip per layer, like the Graph Challenge; 4 inputs per neuron."""
+    """Random layers; 4 inputs per neuron."""
+    matrices = [sparse_matrix(*pair, 4, seed=i) for i, pair in enumerate(itertools.pairwise(sizes))]
+    return sparse_layers(matrices, bias, linear, dense)
+
+
+def sparse_layers(
+    matrices: Sequence[Array], bias: float = -0.3, linear: bool = True, dense: bool = False
+) -> onnx.ModelProto:
+    """MatMul (sparse weight), Add, Clip per layer, like the Graph Challenge."""
     nodes: list[onnx.NodeProto] = []
     weights: dict[str, Array] = {"low": np.array(0, np.float32), "high": np.array(32, np.float32)}
     sparse: list[onnx.SparseTensorProto] = []
     value = "x"
-    for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
-        matrix = sparse_matrix(inputs, outputs, 4, seed=i)
-        weights[f"b{i}"] = np.full(outputs, bias, np.float32)
+    for i, matrix in enumerate(matrices):
+        weights[f"b{i}"] = np.full(matrix.shape[1], bias, np.float32)
         if dense:
             weights[f"w{i}"] = matrix
         else:
             sparse.append(sparse_initializer(f"w{i}", matrix, linear))
-        target = "y" if i == len(sizes) - 2 else f"h{i}"
+        target = "y" if i == len(matrices) - 1 else f"h{i}"
         nodes += [
             helper.make_node("MatMul", [value, f"w{i}"], [f"m{i}"]),
             helper.make_node("Add", [f"m{i}", f"b{i}"], [f"a{i}"]),
             helper.make_node("Clip", [f"a{i}", "low", "high"], [target]),
         ]
         value = target
-    return model(nodes, {"x": ["n", sizes[0]]}, ["y"], weights, sparse_initializer=sparse)
+    return model(nodes, {"x": ["n", matrices[0].shape[0]]}, ["y"], weights, sparse_initializer=sparse)
 
 
 def sparse_inputs(samples: int, features: int = 40, dead: int = 2) -> dict[str, Array]:
