@@ -6,6 +6,7 @@ Every stage looks at the run's progress first, so that a run handed over by anot
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from runs.execute import Execution
 from runs.failures import FailureDesk
 from runs.faults import Fault, SlotFailed, fault_of, parse_fault
 from runs.launch import concurrency_quota, start_workers
+from runs.patience import LOOK_S, Patience
 from runs.progress import Progress
 from runs.report import RankReport
 from runs.request import Request
@@ -68,8 +70,9 @@ class Coordinator:
         with self._channel(execution) as channel:
             try:
                 self._start(channel, execution)
-                outputs = self._compute(execution, channel, inputs)
-                return Outcome(outputs, self._collect(execution, channel))
+                with self.watch.polled(LOOK_S, self._patience(channel, execution).look):
+                    outputs = self._compute(execution, channel, inputs)
+                    return Outcome(outputs, self._collect(execution, channel))
             except HandOver:
                 self.progress.machine = execution.machine.state if execution.machine else self.progress.machine
                 raise
@@ -94,6 +97,16 @@ class Coordinator:
             channel.flush()
         finally:
             channel.close()
+
+    def _patience(self, channel: Channel, execution: Execution) -> Patience:
+        def stalled(seconds: float) -> WorkerFailed:
+            fault = Fault(0, "Stalled", f"rank 0 has heard nothing for {seconds:.1f} s")
+            return self._worker_failed(fault, execution)
+
+        def progress() -> object:
+            return channel.stats.frames_received, execution.step
+
+        return Patience(self.request.stall_s, self.progress.attempt, progress, stalled, time.monotonic)
 
     def _as_run_error(self, error: Exception, execution: Execution) -> Exception:
         if isinstance(error, RunError):

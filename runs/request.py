@@ -19,6 +19,7 @@ DEFAULT_WAIT_S = 90.0
 DEFAULT_DEADLINE_S = 840.0
 DEFAULT_START_S = 120.0
 DEFAULT_LANE_WAIT_S = 10.0
+DEFAULT_STALL_S = 120.0
 # A request that nobody waits for may stand in line for longer.
 ASYNC_LANE_WAIT_S = 120.0
 DEFAULT_ATTEMPTS = 3
@@ -42,6 +43,7 @@ class Request:
     deadline_s: the run ends, one way or the other, within this time.
     start_s:    every worker has said hello within this time, or the run fails.
     lane_wait_s: how long to wait for a free lane.
+    stall_s:    an attempt in which rank 0 has heard nothing for so long is given up; the next one gets twice as long.
     max_attempts: a run whose worker is lost begins again so often in all; 1 = never.
     """
 
@@ -57,6 +59,7 @@ class Request:
     deadline_s: float = DEFAULT_DEADLINE_S
     start_s: float = DEFAULT_START_S
     lane_wait_s: float = DEFAULT_LANE_WAIT_S
+    stall_s: float = DEFAULT_STALL_S
     max_attempts: int = DEFAULT_ATTEMPTS
 
     def to_json(self) -> dict[str, object]:
@@ -90,6 +93,7 @@ def parse_request(event: object) -> Request:
         deadline_s=_seconds(event, "deadline_s", DEFAULT_DEADLINE_S),
         start_s=_seconds(event, "start_s", DEFAULT_START_S),
         lane_wait_s=_seconds(event, "lane_wait_s", DEFAULT_LANE_WAIT_S),
+        stall_s=_seconds(event, "stall_s", DEFAULT_STALL_S),
         max_attempts=_count(event, "max_attempts", DEFAULT_ATTEMPTS, MAX_ATTEMPTS),
     )
     if sum(map(bool, (request.inputs, request.inputs_npz, request.inputs_uri))) != 1:

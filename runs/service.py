@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bundle.manifest import Manifest
 from bundle.store import S3Store
+from channels.base import Channel
 from costs.calls import CallCount, subtract
 from costs.meter import Meter
 from engine.cache import ShardCache
@@ -40,6 +41,7 @@ class Service:
     quota: concurrent executions of the account, and when that was read (time.monotonic).
     created_at: seconds since 1970 when the stack's queues were made, once that has been asked.
     manifests: those read so far, by bundle id.
+    on_channel: gets each channel that is opened and returns the one to use; fault injection puts its own here.
     """
 
     settings: Settings
@@ -50,6 +52,7 @@ class Service:
     quota: tuple[float, int] | None = field(default=None, repr=False)
     created_at: float | None = None
     manifests: dict[str, Manifest] = field(default_factory=dict, repr=False)
+    on_channel: Callable[[Channel], Channel] = field(default=lambda channel: channel, repr=False)
 
     @property
     def objects(self) -> Objects:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 
 class HandOver(Exception):
@@ -13,6 +14,13 @@ class HandOver(Exception):
 
 class RunOver(Exception):
     """The run has ended without this process: leave."""
+
+
+@dataclass(eq=False)
+class _Poll:
+    every_s: float
+    action: Callable[[], None]
+    next_at: float
 
 
 class Watch:
@@ -24,8 +32,7 @@ class Watch:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._limits: dict[str, tuple[float, Callable[[], Exception]]] = {}
-        self._polls: list[tuple[float, Callable[[], None]]] = []
-        self._next: dict[int, float] = {}
+        self._polls: list[_Poll] = []
 
     def limit(self, name: str, at: float, error: Callable[[], Exception]) -> None:
         """From time `at` on, `check` raises `error()`."""
@@ -46,8 +53,17 @@ class Watch:
 
     def poll(self, every_s: float, action: Callable[[], None]) -> None:
         """Let `check` call `action`, which may raise, at most once every `every_s`."""
-        self._next[len(self._polls)] = self._clock() + every_s
-        self._polls.append((every_s, action))
+        self._polls.append(_Poll(every_s, action, self._clock() + every_s))
+
+    @contextlib.contextmanager
+    def polled(self, every_s: float, action: Callable[[], None]) -> Iterator[None]:
+        """A poll for the length of a block."""
+        self.poll(every_s, action)
+        mine = self._polls[-1]
+        try:
+            yield
+        finally:
+            self._polls.remove(mine)
 
     def check(self) -> None:
         """Raise what has come due."""
@@ -55,10 +71,9 @@ class Watch:
         for at, error in self._limits.values():
             if now >= at:
                 raise error()
-        for index, (every_s, action) in enumerate(self._polls):
-            if now >= self._next[index]:
-                self._next[index] = now + every_s
-                action()
+        for poll in [poll for poll in self._polls if now >= poll.next_at]:
+            poll.next_at = now + poll.every_s
+            poll.action()
 
 
 def monotonic(at: float) -> float:

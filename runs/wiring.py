@@ -57,7 +57,7 @@ def open_channel(
     hooks = ChannelHooks(
         check=check, on_foreign=on_foreign, confirm_epoch=lambda epoch: lanes.epoch(start.lane) >= epoch
     )
-    return _OPEN[start.channel](service, start, config, hooks)
+    return service.on_channel(_OPEN[start.channel](service, start, config, hooks))
 
 
 def _queue(service: Service, start: StartMessage, config: ChannelConfig, hooks: ChannelHooks) -> Channel:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("bench", "bundle", "channels", "client", "costs", "engine", "handlers", "partition", "runs", "zoo")
+PACKAGES = ("bench", "bundle", "channels", "chaos", "client", "costs", "engine", "handlers", "partition", "runs", "zoo")
 
 # A unit is a package, or the part of one that has edges of its own.
 SPLIT_OFF = {
@@ -39,17 +39,18 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "handlers.register": frozenset({"bundle", "handlers", "partition", "runs", "zoo"}),
     "client": frozenset({"bundle", "channels", "costs", "engine", "partition", "runs", "zoo"}),
     "bench": frozenset({"client", "engine", "zoo"}),
-    "client.commands": frozenset({"bench", "client", "runs.request", "zoo"}),
+    "chaos": frozenset({"channels", "client", "handlers", "runs", "zoo"}),
+    "client.commands": frozenset({"bench", "chaos", "client", "runs.request", "zoo"}),
 }
 
 # library -> modules (or packages) that may import it; the others are handed what they need.
 LIBRARIES: Mapping[str, frozenset[str]] = {
-    "boto3": frozenset({"client.target", "runs.aws"}),
-    "botocore": frozenset({"channels.object_reader", "channels.retry", "client", "runs"}),
+    "boto3": frozenset({"chaos.stage", "client.target", "runs.aws"}),
+    "botocore": frozenset({"channels.object_reader", "channels.retry", "chaos.requests", "client", "runs"}),
     "mtkahypar": frozenset({"partition.sparse.mtkahypar"}),
     "onnx": frozenset({"client.verify", "partition", "zoo"}),
     "onnx_ir": frozenset({"partition"}),
-    "onnxruntime": frozenset({"bench", "client.verify", "engine", "partition.folding", "zoo.testing"}),
+    "onnxruntime": frozenset({"bench", "chaos.cases", "client.verify", "engine", "partition.folding", "zoo.testing"}),
     "sklearn": frozenset({"zoo.train_digits"}),
 }
 

@@ -46,3 +46,15 @@ def test_a_poll_is_asked_no_more_often_than_it_says() -> None:
         clock.now += 0.25
         watch.check()
     assert asked == [102.0, 104.0]
+
+
+def test_a_poll_for_the_length_of_a_block_ends_with_it() -> None:
+    clock, calls = Clock(), list[float]()
+    watch = Watch(clock)
+    watch.poll(50.0, lambda: calls.append(-1.0))
+    with watch.polled(1.0, lambda: calls.append(clock.now)):
+        clock.now += 1.0
+        watch.check()
+    clock.now += 1.0
+    watch.check()
+    assert calls == [101.0]

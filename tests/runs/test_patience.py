@@ -1,0 +1,48 @@
+"""An attempt that gets nowhere is noticed; one that is slow is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from runs.patience import Patience
+from tests.runs.test_watch import Clock
+
+
+class Silence(Exception):
+    """What these tests raise."""
+
+
+def make(clock: Clock, heard: list[int], attempt: int = 1) -> Patience:
+    return Patience(10.0, attempt, lambda: len(heard), lambda seconds: Silence(f"{seconds:g}"), clock)
+
+
+def test_silence_is_borne_for_stall_s_and_no_longer() -> None:
+    clock = Clock()
+    patience = make(clock, [])
+    clock.now += 9.9
+    patience.look()
+    clock.now += 0.1
+    with pytest.raises(Silence, match="10"):
+        patience.look()
+
+
+def test_whatever_happens_begins_the_time_anew() -> None:
+    clock, heard = Clock(), list[int]()
+    patience = make(clock, heard)
+    for _ in range(5):
+        clock.now += 9.0
+        heard.append(1)
+        patience.look()
+    clock.now += 10.0
+    with pytest.raises(Silence):
+        patience.look()
+
+
+def test_a_later_attempt_waits_longer_in_case_a_step_is_slow() -> None:
+    clock = Clock()
+    patience = make(clock, [], attempt=3)
+    clock.now += 39.9
+    patience.look()
+    clock.now += 0.1
+    with pytest.raises(Silence):
+        patience.look()
