@@ -23,6 +23,8 @@ from engine.program import Exchange
 from engine.sessions import Session
 from partition import InvalidModelError, Options, compile_to_store
 
+_ONE_NAME = {"recv": "send"}  # the two ends of one exchange
+
 
 @dataclass(frozen=True)
 class RankReport:
@@ -148,5 +150,9 @@ def exchange_counts(manifest: Manifest, store: Store) -> dict[str, int]:
     steps: dict[int, str] = {}
     for entry in manifest.ranks:
         program = program_from_json(bytes(read_asset(store, manifest, assets[entry.program])))
-        steps |= {item.step: item.kind for item in program.instructions if isinstance(item, Exchange)}
+        steps |= {
+            item.step: _ONE_NAME.get(item.kind, item.kind)
+            for item in program.instructions
+            if isinstance(item, Exchange)
+        }
     return dict(sorted(Counter(steps.values()).items()))

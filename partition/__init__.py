@@ -15,7 +15,7 @@ from partition.errors import (
     UnsafeModelError,
     UnsupportedModelError,
 )
-from partition.policy import STRATEGIES, parse_strategy
+from partition.grid import STRATEGIES, parse_strategy
 from partition.sparse.fuse import Sparsity
 
 __all__ = [

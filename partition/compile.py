@@ -13,20 +13,17 @@ from bundle.io import write_bundle
 from bundle.manifest import Asset, Manifest, RankEntry, TensorSpec
 from bundle.shard import ShardIndex
 from bundle.store import Store
-from partition.choices import Choice
+from partition.build import arrange
 from partition.emit import RankOutput, emit_rank
 from partition.errors import UnsupportedModelError
 from partition.frontend import load
 from partition.graph import Graph, Op, from_ir
+from partition.grid import grid_of, parse_strategy
+from partition.layout import Layout
 from partition.normalize import normalize
-from partition.planning import is_divided, make_plan
-from partition.policy import parse_strategy
-from partition.schedule import Chain, make_schedule
-from partition.search import Plan
+from partition.planning import layout_info, make_part
 from partition.sparse.fuse import Sparsity, fuse_sparse
 from partition.sparse.layers import SparseLayer
-from partition.sparse.parts import plan_chain
-from partition.sparse.report import sparse_info
 from partition.strategy import resolve_auto
 
 
@@ -102,12 +99,11 @@ def compile_model(
         StrategyError: if strategy or workers cannot be.
         UnsupportedModelError: if the strategy cannot place this graph.
     """
-    parse_strategy(strategy, workers)
+    strategy = parse_strategy(strategy, workers)
     options = options or Options()
     prepared = prepare(model, options)
-    chosen = resolve_auto(prepared.graph, prepared.layers, strategy, workers, options.memory_bytes)
-    plan = make_plan(prepared.graph, chosen, workers)
-    return emit_bundle(prepared, plan, Target(name or prepared.graph.name, chosen, workers), folder)
+    chosen, layout = lay_out(prepared, strategy, workers, options)
+    return emit_bundle(prepared, layout, Target(name or prepared.graph.name, chosen, workers), folder)
 
 
 @dataclass(frozen=True)
@@ -146,22 +142,27 @@ def prepare(model: onnx.ModelProto | Path, options: Options) -> Prepared:
     return Prepared(graph, layers, source.version, whole.weight_bytes)
 
 
-def emit_bundle(prepared: Prepared, plan: Plan, target: Target, folder: Path) -> CompiledModel:
-    """Write the parts of all ranks as planned, one shard at a time."""
-    graph, workers = prepared.graph, target.workers
-    levels = make_schedule(graph, plan, workers, frozenset(prepared.layers))
-    found = [item for level in levels for item in level.after if isinstance(item, Chain)]
-    chains = {chain: plan_chain(chain, prepared.layers[chain.op], workers) for chain in found}
+def lay_out(prepared: Prepared, strategy: str, workers: int, options: Options) -> tuple[str, Layout]:
+    """Who does what under a strategy that parse_strategy let through, and the strategy that `auto` chose.
+
+    Raises:
+        UnsupportedModelError: if the strategy cannot place this graph.
+    """
+    chosen = resolve_auto(prepared.graph, prepared.layers, strategy, workers, options.memory_bytes)
+    return chosen, arrange(prepared.graph, prepared.layers, grid_of(chosen, workers), make_part)
+
+
+def emit_bundle(prepared: Prepared, layout: Layout, target: Target, folder: Path) -> CompiledModel:
+    """Write the parts of all ranks as laid out, one shard at a time."""
     outputs: list[RankOutput] = []
     assets: dict[str, bytes | Path] = {}
-    for rank in range(workers):
+    for rank in range(layout.workers):
         path = folder / f"rank{rank}.shard"
         with path.open("wb") as file:
-            outputs.append(emit_rank(graph, levels, chains, rank, workers, file))
+            outputs.append(emit_rank(layout, rank, file))
         assets.update(outputs[-1].blobs)
         _keep_shard(assets, outputs[-1].shard, path)
-    info = {**_info(graph, plan.choices), **sparse_info(chains.values())}
-    return CompiledModel(_manifest(prepared, target, outputs, info), assets)
+    return CompiledModel(_manifest(prepared, target, outputs, layout_info(layout)), assets)
 
 
 def _keep_shard(assets: dict[str, bytes | Path], shard: ShardIndex, path: Path) -> None:
@@ -217,8 +218,3 @@ def _spec(graph: Graph, name: str) -> TensorSpec:
         )
     shape = tuple(dim if isinstance(dim, int | str) else "" for dim in value.shape or ())
     return TensorSpec(name, value.dtype, shape)
-
-
-def _info(graph: Graph, choices: tuple[Choice, ...]) -> dict[str, int | str]:
-    split = sum(map(is_divided, choices))
-    return {"split_ops": split, "replicated_ops": len(graph.ops) - split}

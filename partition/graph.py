@@ -20,7 +20,7 @@ from partition.sparse.weights import SparseWeight
 
 NOMINAL_SIZE = 64  # stands for a dimension that the request chooses, where bytes are estimated
 _SMALL_CONSTANT = 1024  # elements
-_MEASURED_SLICES = 10  # the first opset whose Slice takes its bounds from other nodes
+MEASURED_SLICES = 10  # the first opset whose Slice takes its bounds from other nodes
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def from_ir(model: ir.Model, sparse: Mapping[str, SparseWeight], maps: Mapping[s
     maps: the types of values that are or hold maps, which onnx-ir does not know.
     """
     graph = model.graph
-    measures = model.opset_imports.get("", 0) >= _MEASURED_SLICES
+    measures = model.opset_imports.get("", 0) >= MEASURED_SLICES
     weights = {name: value.const_value for name, value in graph.initializers.items() if value.const_value is not None}
     return Graph(
         name=graph.name or "model",

@@ -1,15 +1,23 @@
-"""From what a strategy allows to a plan: the cheapest one, unless that one leaves all ranks but the first idle."""
+"""From what a strategy allows to a plan: the cheapest one, unless it leaves all ranks but the first idle."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from partition.choices import Choice
 from partition.errors import UnsupportedModelError
-from partition.graph import Graph
+from partition.graph import Graph, Op
+from partition.layout import Layout, Part, Section
 from partition.policy import allowed_choices
-from partition.search import Plan, cheapest_plan
+from partition.schedule import Chain, make_schedule
+from partition.search import Plan, Prices, cheapest_plan
+from partition.sparse.layers import SparseLayer
+from partition.sparse.parts import plan_chain
+from partition.sparse.report import sparse_info
 
+Layers = Mapping[Op, tuple[SparseLayer, ...]]
 _DIVIDING = frozenset({"batch", "column", "partial", "row", "split"})
-_BY_NAME = frozenset({"column", "row"})
+_BY_NAME = frozenset({"column", "row", "tensor"})
 
 
 def is_divided(choice: Choice) -> bool:
@@ -17,7 +25,7 @@ def is_divided(choice: Choice) -> bool:
     return choice.mode in _DIVIDING
 
 
-def make_plan(graph: Graph, strategy: str, workers: int) -> Plan:
+def make_plan(graph: Graph, strategy: str, workers: int, prices: Prices | None = None) -> Plan:
     """The plan to compile by.
 
     Who names `row` or `column` wants the work divided. Where no weight has to be, and exchanges cost more than they
@@ -27,10 +35,44 @@ def make_plan(graph: Graph, strategy: str, workers: int) -> Plan:
         UnsupportedModelError: if the strategy cannot place this graph.
     """
     allowed = allowed_choices(graph, strategy, workers)
-    plan = cheapest_plan(graph, allowed, workers)
+    plan = cheapest_plan(graph, allowed, workers, prices)
     if strategy not in _BY_NAME or any(map(is_divided, plan.choices)):
         return plan
+    divided = [tuple(filter(is_divided, choices)) or choices for choices in allowed]
     try:
-        return cheapest_plan(graph, [tuple(filter(is_divided, choices)) or choices for choices in allowed], workers)
+        return cheapest_plan(graph, divided, workers, prices)
     except UnsupportedModelError:  # a value that cannot travel ties its ops to rank 0
         return plan
+
+
+def make_part(graph: Graph, layers: Layers, strategy: str, workers: int, prices: Prices | None = None) -> Part:
+    """A graph with its ops placed on a group of ranks.
+
+    Raises:
+        UnsupportedModelError: if the strategy cannot place this graph.
+    """
+    return scheduled(graph, layers, make_plan(graph, strategy, workers, prices), workers)
+
+
+def scheduled(graph: Graph, layers: Layers, plan: Plan, workers: int) -> Part:
+    """A plan as levels of computation and exchanges."""
+    levels = make_schedule(graph, plan, workers, frozenset(layers))
+    found = [item for level in levels for item in level.after if isinstance(item, Chain)]
+    chains = {chain: plan_chain(chain, layers[chain.op], workers) for chain in found}
+    return Part(graph, plan.choices, levels, chains, workers)
+
+
+def whole_layout(part: Part) -> Layout:
+    """One part on all workers."""
+    return Layout(part.graph, (Section(part, tuple(range(part.workers))),), part.workers)
+
+
+def layout_info(layout: Layout) -> Mapping[str, int | str]:
+    """What reports say of a layout: how many ops are divided, in themselves or because groups share the samples."""
+    places = layout.places
+    total = sum(len(part.choices) for part in places)
+    split = sum(
+        len(part.choices) if len(groups) > 1 else sum(map(is_divided, part.choices)) for part, groups in places.items()
+    )
+    chains = [chain for part in places for chain in part.chains.values()]
+    return {"split_ops": split, "replicated_ops": total - split, **sparse_info(chains)}

@@ -4,8 +4,9 @@ serial: everything on rank 0.
 batch:  what depends on the first axis of the inputs is divided along it, and only along it; the rest runs on rank 0.
 row:    an op with a weight is divided by its output neurons.
 column: an op with a weight is divided by its input neurons.
-Where an op cannot be divided by the one, it is by the other, so that its weight is.
-Under row and column, ops without weights may do anything that their rule allows.
+tensor: an op with a weight may be divided in any way, or be computed by all.
+Where an op cannot be divided by row or column, it is by the other of the two, so that its weight is.
+Under row, column and tensor, ops without weights may do anything that their rule allows.
 """
 
 from __future__ import annotations
@@ -13,29 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from partition.choices import Choice, divided_letters, split_by, split_choices, whole_choices
-from partition.errors import StrategyError
 from partition.graph import Graph, Op
 from partition.placement import Partial, Shard
 from partition.rules import RULES, Rule
 from partition.rules.sparse import CHAIN
 from partition.sparse.choices import chain_choices
-
-STRATEGIES = ("auto", "batch", "column", "row", "serial")
-
-
-def parse_strategy(strategy: str, workers: int) -> str:
-    """The strategy's name, once both can be.
-
-    Raises:
-        StrategyError: if the strategy is unknown, or does not fit the number of workers.
-    """
-    if strategy not in STRATEGIES:
-        raise StrategyError(f"strategy: expected one of {', '.join(STRATEGIES)}, got {strategy!r}")
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise StrategyError(f"workers: expected a number >= 1, got {workers!r}")
-    if strategy == "serial" and workers != 1:
-        raise StrategyError(f"strategy serial: expected 1 worker, got {workers}; use batch, row, column or auto")
-    return strategy
 
 
 def allowed_choices(graph: Graph, strategy: str, workers: int) -> list[tuple[Choice, ...]]:
@@ -54,10 +37,19 @@ def _by_weight(graph: Graph, op: Op, rule: Rule | None, strategy: str, workers: 
     if rule is None:
         return whole_choices(op)
     split = tuple(split_choices(graph, op, rule, workers))
+    if strategy == "tensor":
+        return (*split, *_beside(op, rule, split))
     for letter in (rule.row, rule.column) if strategy == "row" else (rule.column, rule.row):
         if forced := tuple(choice for choice in split if letter and choice.letter == letter):
             return forced
     return (*split, *whole_choices(op))
+
+
+def _beside(op: Op, rule: Rule, split: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    """Whole; but an op whose weight can be divided is not for rank 0 alone."""
+    whole = whole_choices(op)
+    divides = any(choice.letter in (rule.row, rule.column) for choice in split if choice.letter)
+    return whole[:1] if divides and not op.random else whole
 
 
 def _by_batch(graph: Graph, rules: Iterable[Rule | None], workers: int) -> list[tuple[Choice, ...]]:

@@ -12,6 +12,7 @@ from bundle.manifest import TensorEntry
 from engine.split import split_bounds
 from partition.cut import cut_nodes
 from partition.graph import Graph, make_op
+from partition.layout import Cut
 from partition.placement import Placement, Replicate, Shard, Single
 from partition.schedule import Compute, Level, Slice, local_name
 
@@ -49,6 +50,23 @@ def make_piece(graph: Graph, level: Level, rank: int, workers: int) -> Piece:
     for compute in level.computes:
         if compute.runs_on(rank):
             _add_op(piece, graph, compute, rank, workers)
+    return piece
+
+
+def make_cut(graph: Graph, cut: Cut) -> Piece:
+    """A value cut into pieces, or joined from them."""
+    piece, whole = Piece(), {cut.whole: (cut.value, Shard(cut.axis))}  # of a part of the samples, perhaps
+    parts = {name: (cut.value, Shard(cut.axis)) for name in cut.pieces}
+    if cut.joins:
+        piece.nodes = [helper.make_node("Concat", list(cut.pieces), [cut.whole], axis=cut.axis)]
+        piece.reads, piece.produces = {**parts}, {**whole}
+        return piece
+    for number, name in enumerate(cut.pieces):
+        opset = graph.opsets.get("", 1)
+        nodes, constants = cut_nodes(cut.whole, name, cut.axis, None, number, len(cut.pieces), opset)
+        piece.nodes += nodes
+        piece.embedded.update({constant.name: constant for constant in constants})
+    piece.reads, piece.produces = {**whole}, {**parts}
     return piece
 
 

@@ -17,13 +17,13 @@ from bundle.store import FolderStore
 from client.verify_run import run_ranks
 from partition import Options, UnsupportedModelError
 from partition.choices import Choice
-from partition.compile import Prepared, Target, emit_bundle, prepare
+from partition.compile import Prepared, Target, emit_bundle, lay_out, prepare
 from partition.graph import Graph
-from partition.planning import is_divided, make_plan
+from partition.layout import Layout
+from partition.planning import is_divided, scheduled, whole_layout
 from partition.policy import allowed_choices
 from partition.rules import RULES
-from partition.search import Plan, cheapest_plan
-from partition.strategy import resolve_auto
+from partition.search import cheapest_plan
 from tests.conformance.collection import BackendTest, DataSet
 
 Verdict = Literal["split", "replicated", "failed", "skipped"]
@@ -87,10 +87,10 @@ def _divided(test: BackendTest, prepared: Prepared, sets: list[DataSet], divisio
     ruled = any(RULES.find(prepared.graph.facts(op)) for op in prepared.graph.ops)
     split: set[OpName] = set()
     try:
-        for plan, target in _plans(prepared, test.name, division):
+        for layout, target in _layouts(prepared, test.name, division):
             with tempfile.TemporaryDirectory(prefix="fsd-conformance-") as folder:
-                _run_divided(test, prepared, plan, target, sets, Path(folder))
-            split |= _split_ops(prepared, plan)
+                _run_divided(test, prepared, layout, target, sets, Path(folder))
+            split |= _split_ops(layout)
     except UnsupportedModelError as error:
         return Outcome(test.name, test.op, division, "skipped", f"refused: {_line(error)}", ruled)
     except Exception as error:  # noqa: BLE001 - any error is this test's failure
@@ -98,15 +98,16 @@ def _divided(test: BackendTest, prepared: Prepared, sets: list[DataSet], divisio
     return Outcome(test.name, test.op, division, "split" if split else "replicated", "", ruled, frozenset(split))
 
 
-def _plans(prepared: Prepared, name: str, division: Division) -> Iterator[tuple[Plan, Target]]:
+def _layouts(prepared: Prepared, name: str, division: Division) -> Iterator[tuple[Layout, Target]]:
     """As partition.compile_model does it, from a graph that was prepared once."""
     graph, workers = prepared.graph, division.workers
     if division.strategy == FORCED:
         for allowed in _forced(graph, workers):
-            yield cheapest_plan(graph, allowed, workers), Target(name, "row", workers)
+            plan = cheapest_plan(graph, allowed, workers)
+            yield whole_layout(scheduled(graph, prepared.layers, plan, workers)), Target(name, "row", workers)
     else:
-        chosen = resolve_auto(graph, prepared.layers, division.strategy, workers, Options().memory_bytes)
-        yield make_plan(graph, chosen, workers), Target(name, chosen, workers)
+        chosen, layout = lay_out(prepared, division.strategy, workers, Options())
+        yield layout, Target(name, chosen, workers)
 
 
 def _forced(graph: Graph, workers: int) -> Iterator[list[tuple[Choice, ...]]]:
@@ -118,12 +119,12 @@ def _forced(graph: Graph, workers: int) -> Iterator[list[tuple[Choice, ...]]]:
 
 
 def _run_divided(
-    test: BackendTest, prepared: Prepared, plan: Plan, target: Target, sets: list[DataSet], folder: Path
+    test: BackendTest, prepared: Prepared, layout: Layout, target: Target, sets: list[DataSet], folder: Path
 ) -> None:
     """Raises: whatever a rank raises; AssertionError if an output is outside ONNX's tolerance."""
     store = FolderStore(folder / "store")
     (folder / "shards").mkdir()
-    compiled = emit_bundle(prepared, plan, target, folder / "shards")
+    compiled = emit_bundle(prepared, layout, target, folder / "shards")
     compiled.write(store)
     for inputs, expected in sets:
         feeds = dict(zip((spec.name for spec in compiled.manifest.inputs), inputs, strict=True))
@@ -131,8 +132,8 @@ def _run_divided(
         _compare(test, expected, [got[spec.name] for spec in compiled.manifest.outputs], HALF_RTOL)
 
 
-def _split_ops(prepared: Prepared, plan: Plan) -> frozenset[OpName]:
-    placed = zip(prepared.graph.ops, plan.choices, strict=True)
+def _split_ops(layout: Layout) -> frozenset[OpName]:
+    placed = [pair for part in layout.places for pair in zip(part.graph.ops, part.choices, strict=True)]
     return frozenset((op.proto.domain, op.proto.op_type) for op, choice in placed if is_divided(choice))
 
 

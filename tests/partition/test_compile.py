@@ -18,6 +18,10 @@ from partition import Options, Sparsity, StrategyError, compile_model, compile_t
 from tests.partition import models
 
 STRATEGIES = ("batch", "row", "column", "auto")
+_UNKNOWN = (
+    "strategy: expected one of auto, batch, column, pipeline, row, serial, tensor, "
+    "or a grid such as batch=2,row=4, got 'diagonal'"
+)
 
 
 def programs(manifest: Manifest, assets: dict[str, bytes]) -> list[Program]:
@@ -204,7 +208,7 @@ def test_unsummed_value_flows_through_linear_ops(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("strategy", "workers", "message"),
     [
-        ("diagonal", 2, "strategy: expected one of auto, batch, column, row, serial, got 'diagonal'"),
+        ("diagonal", 2, _UNKNOWN),
         ("row", 0, "workers: expected a number >= 1, got 0"),
         ("row", -3, "workers: expected a number >= 1, got -3"),
         ("serial", 2, "strategy serial: expected 1 worker, got 2; use batch, row, column or auto"),

@@ -16,6 +16,7 @@ from client.verify_run import run_ranks
 from partition import Options
 from partition.choices import Choice, split_choices, whole_choices
 from partition.compile import Prepared, Target, emit_bundle, prepare
+from partition.planning import scheduled, whole_layout
 from partition.rules import RULES
 from partition.search import cheapest_plan
 from tests.partition import models
@@ -37,7 +38,8 @@ def run_forced(
     """The outputs of a run in which each op is divided as told."""
     plan = cheapest_plan(prepared.graph, [[choice] for choice in choices], workers)
     folder.mkdir()
-    compiled = emit_bundle(prepared, plan, Target("forced", "row", workers), folder)
+    layout = whole_layout(scheduled(prepared.graph, prepared.layers, plan, workers))
+    compiled = emit_bundle(prepared, layout, Target("forced", "row", workers), folder)
     store = FolderStore(folder / "store")
     compiled.write(store)
     return run_ranks(store, compiled.manifest, inputs, deadline_s=30).outputs
