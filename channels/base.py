@@ -15,7 +15,7 @@ from functools import partial
 from channels.codec import Codec
 from channels.config import ChannelConfig, ChannelHooks, ChannelStats
 from channels.errors import ChannelTimeout, CodecError, ConfigError, Fenced
-from channels.frame import Header, pack_frame, run_tag, split_message
+from channels.frame import EVERY, Header, pack_frame, run_tag, split_message
 from channels.inbox import Buffer, Pair
 from channels.intake import Intake
 from channels.sample_book import Message, SampleBook
@@ -64,7 +64,7 @@ class Channel(ABC):
         """
         self._raise_if_over()
         started = time.perf_counter()
-        outgoing = [out for message in self._encoded(messages) for out in self._frames(*message)]
+        outgoing = [out for group in _same_payload(self._encoded(messages)) for out in self._frames(*group)]
         self.stats.encode_s += time.perf_counter() - started
         self._send_frames(outgoing)
 
@@ -101,7 +101,7 @@ class Channel(ABC):
     def price_json(self, dst: int, tag: Tag, value: object) -> list[tuple[str, int]]:
         """The calls that send_json would make: (operation, payload bytes) of each, as a meter would count them."""
         payload = self._codec.encode_json(value)
-        return self._price(list(self._frames(dst, tag, payload)))
+        return self._price(list(self._frames([dst], tag, payload)))
 
     def abort(self, reason: str) -> None:
         """Tell all other slots that the run is over: their recv raises RunAborted. Does nothing if it is already.
@@ -112,11 +112,11 @@ class Channel(ABC):
         if self._intake.over is None:
             payload = self._codec.encode_json({"reason": reason})
             others = (slot for slot in range(self.config.slots) if slot != self.config.slot)
-            self._send_payloads((slot, Tag(ABORT), payload) for slot in others)
+            self._send_frames(list(self._frames(list(others), Tag(ABORT), payload)))
             self._drain()
 
     def _send_payloads(self, messages: Iterable[tuple[int, Tag, bytes]]) -> None:
-        self._send_frames([out for message in messages for out in self._frames(*message)])
+        self._send_frames([out for dst, tag, payload in messages for out in self._frames([dst], tag, payload)])
 
     def _send_frames(self, outgoing: Sequence[Outgoing]) -> None:
         self.stats.frames_sent += len(outgoing)
@@ -124,13 +124,16 @@ class Channel(ABC):
         if outgoing:
             self._put(outgoing)
 
-    def _frames(self, dst: int, tag: Tag, payload: bytes) -> Iterator[Outgoing]:
+    def _frames(self, slots: Sequence[int], tag: Tag, payload: bytes) -> Iterator[Outgoing]:
+        """The frames of one message to each of `slots`; several slots get the same object."""
         me = self.config
-        if not 0 <= dst < me.slots:
-            raise ConfigError(f"send {tag}: expected a slot in [0, {me.slots}), got {dst}")
-        header = Header(run_tag(me.run_id), me.attempt, me.epoch, tag, me.slot, dst, 0, 1, len(payload))
+        if wrong := [slot for slot in slots if not 0 <= slot < me.slots]:
+            raise ConfigError(f"send {tag}: expected a slot in [0, {me.slots}), got {wrong[0]}")
+        destination = slots[0] if len(slots) == 1 else EVERY
+        header = Header(run_tag(me.run_id), me.attempt, me.epoch, tag, me.slot, destination, 0, 1, len(payload))
         for frame in split_message(header, payload, self.max_payload):
-            yield Outgoing(Key(me.slot, dst, tag), pack_frame(frame, me.mac_key))
+            data = pack_frame(frame, me.mac_key)
+            yield from (Outgoing(Key(me.slot, slot, tag), data) for slot in slots)
 
     # Receiving
 
@@ -311,6 +314,14 @@ class Channel(ABC):
 
     def _drain(self) -> None:  # noqa: B027 - most transports have nothing in the background
         """Wait for what happens in the background, and raise TransportError where it failed."""
+
+
+def _same_payload(messages: Sequence[tuple[int, Tag, bytes]]) -> list[tuple[list[int], Tag, bytes]]:
+    """Messages (slots, tag, payload): slots that get one payload object under one tag together."""
+    groups: dict[tuple[Tag, int], tuple[list[int], Tag, bytes]] = {}
+    for dst, tag, payload in messages:
+        groups.setdefault((tag, id(payload)), ([], tag, payload))[0].append(dst)
+    return list(groups.values())
 
 
 def _names(pairs: Sequence[Pair]) -> str:

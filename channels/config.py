@@ -10,7 +10,7 @@ from channels.errors import ConfigError
 
 MAX_MESSAGE_BYTES = 1 << 30
 RUN_ID_HEX_DIGITS = 32
-MAX_SLOTS = 1 << 16
+MAX_SLOTS = (1 << 16) - 1  # the highest number is channels.frame.EVERY
 HEAD_ROOM_BYTES = 1024  # what a payload's head adds to the value, at most
 
 

@@ -23,6 +23,8 @@ RUN_TAG_BYTES = 4
 
 # attempt, epoch, step (zigzag), micro-batch, source, destination, chunk, chunks, total bytes
 _WIDTHS = (32, 64, 32, 32, 16, 16, 32, 32, 64)
+EVERY = (1 << 16) - 1
+"""Destination of a frame that goes to several slots as it is."""
 _FIXED_BYTES = len(MAGIC) + RUN_TAG_BYTES
 LEAST_BYTES = _FIXED_BYTES + len(_WIDTHS) + MAC_BYTES
 OVERHEAD_BYTES = _FIXED_BYTES + sum(-(-width // 7) for width in _WIDTHS) + MAC_BYTES
@@ -34,7 +36,7 @@ class Header:
     """What a frame says about itself.
 
     run_tag: first bytes of the run's id: enough to choose the key, which is the run's own, by.
-    source, destination: slots.
+    source, destination: slots; destination EVERY where several get the same frame.
     chunk:   number of this frame, in [0, chunks).
     chunks:  frames of the whole message, >= 1.
     total:   payload bytes of the whole message.

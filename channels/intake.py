@@ -8,7 +8,7 @@ from collections.abc import Callable
 from channels.codec import Codec
 from channels.config import ChannelConfig, ChannelStats
 from channels.errors import CodecError, Fenced, FrameError, RunAborted
-from channels.frame import Frame, Header, parse_frame, verify_mac
+from channels.frame import EVERY, Frame, Header, parse_frame, verify_mac
 from channels.gate import Verdict, judge, same_run
 from channels.inbox import Buffer, Inbox
 from channels.tags import ABORT, Tag
@@ -45,7 +45,7 @@ class Intake:
         signed = same_run(frame.header, self._config)
         if signed:
             verify_mac(data, self._config.mac_key)
-        if frame.header.destination != self._config.slot:
+        if frame.header.destination not in (self._config.slot, EVERY):
             raise FrameError(f"frame: expected slot {self._config.slot}, got {frame.header}")
         verdict = judge(frame.header, self._config)
         if verdict is Verdict.NEWER:

@@ -1,7 +1,8 @@
 """Frames for several slots in one piece: an index of who gets which bytes, then the frames.
 
 One message or object costs a request however many ranks read it. Each frame keeps its own MAC, and a reader takes
-nothing but its own; the index is only a hint where to look.
+nothing but its own; the index is only a hint where to look. A frame for several slots is there once: a size of 0 in the
+index means the bytes of the slot before.
 """
 
 from __future__ import annotations
@@ -25,10 +26,22 @@ class Part:
     end: int
 
 
+def same_data(frames: Sequence[Outgoing]) -> list[list[Outgoing]]:
+    """Frames by the object that is their data: those of a group are sent once."""
+    groups: dict[int, list[Outgoing]] = {}
+    for frame in frames:
+        groups.setdefault(id(frame.data), []).append(frame)
+    return list(groups.values())
+
+
 def pack_parcel(frames: Sequence[Outgoing]) -> bytes:
     """Return the bytes of a parcel of these frames."""
-    index = [number for frame in frames for number in (frame.key.destination, len(frame.data))]
-    return b"".join((pack_uints((len(frames), *index)), *(frame.data for frame in frames)))
+    index, data = [len(frames)], []
+    for first, *others in same_data(frames):
+        index += [first.key.destination, len(first.data)]
+        index += [number for frame in others for number in (frame.key.destination, 0)]
+        data.append(first.data)
+    return b"".join((pack_uints(index), *data))
 
 
 def parcel_index(data: bytes | memoryview) -> list[Part]:
@@ -44,10 +57,11 @@ def parcel_index(data: bytes | memoryview) -> list[Part]:
         numbers, at = read_uints(data, at, 2 * count)
     except ValueError as error:
         raise FrameError(f"parcel index: {error}") from error
-    parts = []
+    parts: list[Part] = []
     for slot, size in zip(numbers[::2], numbers[1::2], strict=True):
-        parts.append(Part(slot, at, at + size))
+        start = at if size or not parts else parts[-1].start
         at += size
+        parts.append(Part(slot, start, at))
     return parts
 
 

@@ -1,10 +1,10 @@
 """Which requests a batch of frames takes on SNS: as few as AWS' rules for size and price allow.
 
 SNS charges each request by chunks of 64 KiB, whatever the number of messages and of queues that get them; SQS charges
-what each queue's owner receives, by the same chunks. So frames share a parcel while ten such parcels, one receive, fit
-one chunk: then who gets more than its own pays nothing for it. A parcel travels alone as a binary attribute, which
-costs its own bytes; several are entries of a batch, as text, which costs a third more. A frame that nearly fills a
-chunk goes alone.
+what each queue's owner receives, by the same chunks. A frame for many slots is sent once. Different frames share a
+parcel while ten such parcels, one receive, fit one chunk: then who gets more than its own pays nothing for it. A parcel
+travels alone as a binary attribute, which costs its own bytes; several are entries of a batch, as text, which costs a
+third more. A frame that nearly fills a chunk goes alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from channels.parcel import pack_parcel
+from channels.parcel import pack_parcel, same_data
 from channels.text import to_text
 from channels.transport import Outgoing
 from costs.limits import SNS_BATCH, SNS_BILLING_CHUNK, SNS_PAYLOAD, SQS_BATCH, SQS_BILLING_CHUNK
@@ -92,15 +92,22 @@ class Request:
 
 def plan_requests(frames: Sequence[Outgoing]) -> list[Request]:
     """The calls that carry these frames, each of at most LARGEST_BYTES with what is added to it."""
-    if sum(len(frame.data) for frame in frames) <= SHARED_BYTES:
+    groups = same_data(frames)
+    if len(groups) == 1 or sum(map(_data_bytes, groups)) <= SHARED_BYTES:
         whole = Entry.of(frames)
-        if whole.binary_bytes <= SHARED_BYTES:
+        if len(groups) == 1 or whole.binary_bytes <= SHARED_BYTES:
             return [Request((whole,))]
-    large = [frame for frame in frames if len(frame.data) > ALONE_BYTES]
-    small = [frame for frame in frames if len(frame.data) <= ALONE_BYTES]
-    parcels = [Entry.of(group) for group in first_fit(small, lambda frame: len(frame.data), SHARED_BYTES, len(small))]
+    large = [group for group in groups if _data_bytes(group) > ALONE_BYTES]
+    small = [group for group in groups if _data_bytes(group) <= ALONE_BYTES]
+    bins = first_fit(small, _data_bytes, SHARED_BYTES, len(small))
+    parcels = [Entry.of([frame for group in groups for frame in group]) for groups in bins]
     batches = first_fit(parcels, lambda entry: entry.text_bytes, SNS_PAYLOAD.value, SNS_BATCH.value)
-    return [*(Request((Entry.of([frame]),)) for frame in large), *(Request(tuple(batch)) for batch in batches)]
+    return [*(Request((Entry.of(group),)) for group in large), *(Request(tuple(batch)) for batch in batches)]
+
+
+def _data_bytes(group: Sequence[Outgoing]) -> int:
+    """Of frames that are one object."""
+    return len(group[0].data)
 
 
 def first_fit(items: Iterable[T], size: Callable[[T], int], max_bytes: int, max_count: int) -> list[list[T]]:

@@ -72,8 +72,9 @@ class QueueChannel(Channel):
     @property
     def max_payload(self) -> int:
         """Largest payload of one frame, in bytes, so that it fills one message with all that is added to it."""
-        index = b"\0" * 3 * MAX_BYTES
-        return LARGEST_BYTES - Entry((self.config.slots,), index).binary_bytes - OVERHEAD_BYTES
+        slots = self.config.slots
+        index = b"\0" * (1 + 2 * slots) * MAX_BYTES
+        return LARGEST_BYTES - Entry(tuple(range(slots)), index).binary_bytes - OVERHEAD_BYTES
 
     def _put(self, batch: Sequence[Outgoing]) -> None:
         self._sender.put(batch)

@@ -14,7 +14,8 @@ from bundle.store import Store
 from client.target import Stage
 from partition import compile_to_store
 from runs.catalog import describe
-from zoo.sources import SourceError, default_name, locate
+from zoo.errors import SourceError
+from zoo.sources import default_name, locate
 
 
 def compile_and_upload(

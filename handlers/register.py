@@ -30,7 +30,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         name = request.name or default_name(request.model)
         check_name(name)
         with tempfile.TemporaryDirectory() as folder:
-            path = locate(request.model, request.options, Path(folder), fetcher(service(), invocation))
+            path = locate(request.model, request.options, Path(folder), fetcher(service(), invocation), hubs=False)
             check_fits(path, invocation)
             store = service().store
             manifest = compile_to_store(store, path, request.strategy, request.workers, name=name)

@@ -19,6 +19,10 @@ class DataError(ZooError):
     """Files that the user pointed at are missing or not what they should be: mend the files."""
 
 
+class SourceError(ZooError):
+    """The model that was named cannot be had: name another, or see that its source can be reached."""
+
+
 class TooLarge(ZooError):
     """The model does not fit the file format or the disk: ask for a smaller one, or make room."""
 

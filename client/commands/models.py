@@ -14,7 +14,7 @@ from client.progress import busy
 def add_commands(commands: Any) -> None:
     """Add `register`, `models`, `rollback` and `rm`."""
     register = commands.add_parser("register", help="compile a model into shards and upload it")
-    register.add_argument("model", help="zoo name, FILE.onnx, or s3://bucket/key.onnx")
+    register.add_argument("model", help="zoo name, FILE.onnx, s3://bucket/key.onnx, hf:OWNER/NAME[:FILE] or hub:NAME")
     register.add_argument("--name", default="", help="what to call it; default: the card's name or the file's stem")
     add_compile_arguments(register)
     register.add_argument("--json", action="store_true", help="print the new model's entry as JSON")

@@ -19,7 +19,7 @@ EXAMPLES = 5  # of a card: uneven for 2 and 3 ranks
 def add_commands(commands: Any) -> None:
     """Add `verify`."""
     command = commands.add_parser("verify", help="compare a split model with onnxruntime, in this process")
-    command.add_argument("model", help="zoo name or FILE.onnx")
+    command.add_argument("model", help="zoo name, FILE.onnx, hf:OWNER/NAME[:FILE] or hub:NAME")
     add_compile_arguments(command)
     command.add_argument(
         "--inputs",

@@ -204,6 +204,16 @@ def test_a_part_that_is_further_back_than_was_read_takes_a_second_request_and_th
     assert reader.read("third", 0) is None
 
 
+def test_a_part_for_several_slots_is_there_once_and_found_by_each() -> None:
+    data = b"\3" * 9_000
+    alone = Outgoing(Key(0, 3, Tag(0)), b"\4" * 10)
+    parcel = pack_parcel([Outgoing(Key(0, 1, Tag(0)), data), alone, Outgoing(Key(0, 2, Tag(0)), data)])
+    assert len(parcel) < 9_100
+    s3 = CountingS3({"one": parcel})
+    found = [ObjectReader(cast("S3Client", s3), "bucket", slot, 1 << 20).read("one", 0) for slot in (1, 2, 3, 4)]
+    assert found == [data, data, alone.data, None]
+
+
 def test_what_is_no_parcel_is_no_frame() -> None:
     s3 = CountingS3({"bad": b"\xff" * 99, "none": b"\0", "others": pack_parcel([Outgoing(Key(0, 1, Tag(0)), b"x")])})
     reader = ObjectReader(cast("S3Client", s3), "bucket", 2, 1 << 20)

@@ -77,6 +77,15 @@ def test_small_frames_share_a_message_larger_ones_a_batch_and_large_ones_nothing
     assert [request.operation for request in plan_requests(frames(*sizes))] == operations
 
 
+@pytest.mark.parametrize("size", [40, 20_000, 150_000])
+def test_a_frame_for_many_slots_is_sent_once(size: int) -> None:
+    data = bytes(range(250)) * (size // 250 + 1)
+    requests = plan_requests([Outgoing(Key(0, slot, Tag(0)), data) for slot in range(61)])
+    assert [(request.operation, len(request.entries)) for request in requests] == [("sns:Publish", 1)]
+    assert requests[0].size < len(data) + 600
+    assert all(frames_for(slot, requests[0].entries[0].parcel) == [data] for slot in range(61))
+
+
 def test_ten_shared_messages_are_received_for_one_unit() -> None:
     [request] = plan_requests(frames(*[100] * 61))
     assert 10 * request.size <= SQS_BILLING_CHUNK.value
