@@ -79,7 +79,8 @@ def _nets(weight: SparseWeight, unit_of: Rows) -> dict[bytes, int]:
     """The units (int32 as bytes) that read an input, and how many inputs are read by just those."""
     units = int(unit_of.max(initial=-1)) + 1
     readers = np.repeat(unit_of.astype(np.int64), np.diff(weight.indptr))
-    pins = np.unique(weight.indices * np.int64(max(1, units)) + readers)
+    pins = np.sort(weight.indices * np.int64(max(1, units)) + readers)
+    pins = pins[np.diff(pins, prepend=-1) > 0]
     bounds = np.searchsorted(pins, np.arange(weight.shape[0] + 1, dtype=np.int64) * max(1, units))
     found: dict[bytes, int] = {}
     for net in _slices((pins % max(1, units)).astype(np.int32), bounds):

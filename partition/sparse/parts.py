@@ -91,9 +91,10 @@ class ChainPlan:
             return reads
         return widened(Boundary(number, held, reads, self.kinds[number]), self.assumed)
 
-    def exchanges(self, number: int) -> bool:
-        """row: whether ranks exchange before layer `number`, which is not the first one."""
-        return not _at_home(self.owned[number], self.wanted[number])
+    @cached_property
+    def exchanges(self) -> tuple[bool, ...]:
+        """row: by layer, whether ranks exchange before it; before the first one it is for `_entry_by_rows` to say."""
+        return tuple(not _at_home(*pair) for pair in zip(self.owned[:-1], self.wanted, strict=True))
 
     @cached_property
     def fed(self) -> tuple[Owned, ...]:
@@ -112,7 +113,7 @@ class ChainPlan:
         if self.choice.mode == "row":
             nothing = tuple(np.zeros(0, np.int32) for _ in range(self.workers))
             for i in range(1, len(self.layers)):
-                wanted = self.wanted[i] if self.exchanges(i) else nothing
+                wanted = self.wanted[i] if self.exchanges[i] else nothing
                 yield Boundary(i, self.owned[i], wanted, self.kinds[i])
         elif self.choice.mode == "column":
             for i, fed in enumerate(self.fed, 1):
@@ -146,7 +147,7 @@ _ASSIGN: Mapping[str, Assign] = {"column": partitioned_columns, "row": partition
 
 def _at_home(held: Owned, wanted: Owned) -> bool:
     """Whether every rank has what it wants."""
-    return all(np.isin(rows, mine).all() for mine, rows in zip(held, wanted, strict=True))
+    return all(np.isin(rows, mine, assume_unique=True).all() for mine, rows in zip(held, wanted, strict=True))
 
 
 class _Rank:
@@ -252,7 +253,7 @@ def _row(rank: _Rank) -> Iterator[Step]:
     plan = rank.plan
     yield from _row_entry(rank)
     for i, layer in enumerate(plan.layers):
-        if i and plan.exchanges(i):
+        if i and plan.exchanges[i]:
             names = rank.live(f"own{i}"), rank.live(f"in{i}")
             yield rank.rows(*names, plan.owned[i], plan.wanted[i], layer.name, kinds=plan.kinds[i])
         source, inputs = _row_inputs(rank, i)
@@ -289,7 +290,7 @@ def _entry_by_rows(plan: ChainPlan) -> bool:
 def _row_inputs(rank: _Rank, number: int) -> tuple[str, Rows]:
     """What a rank computes a layer from: the rows it got, or those it has."""
     plan = rank.plan
-    if plan.exchanges(number) if number else _entry_by_rows(plan):
+    if plan.exchanges[number] if number else _entry_by_rows(plan):
         return rank.live(f"in{number}"), plan.wanted[number][rank.rank]
     whole = number == 0 and plan.choice.inputs[0] != Shard(1)
     return rank.live(f"own{number}"), rank.everything[0] if whole else plan.owned[number][rank.rank]

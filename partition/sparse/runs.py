@@ -121,7 +121,7 @@ def _exchange_usd(problem: Problem, boundary: int, read: Marks) -> float:
     each = (int(kinds.max(initial=-1)) + 1) / parts
     reads = float(read.sum()) / parts
     sources: float = (parts - 1) * (1 - (1 - 1 / parts) ** reads)
-    wanted = float(np.mean([np.unique(kinds[mask]).size for mask in read]))
+    wanted = float(np.mean([np.count_nonzero(np.bincount(kinds[mask])) for mask in read]))
     part = Sent(sources, reads, wanted * (parts - 1) / parts)
     whole = Sent(sources, sources * rows / parts, sources * each)
     to_all = assumed.exchange_usd(boundary, Sent(1, rows / parts, each), whole)

@@ -6,6 +6,7 @@ of its name as a placeholder, and its values in a side table; non-zeros are coun
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,12 +64,19 @@ def from_coordinates(shape: tuple[int, int], rows: Array, columns: Array, values
     ):
         raise InvalidModelError(f"sparse initializer: expected indices inside {shape}, got some outside")
     kept = np.flatnonzero(values != 0)
-    order = kept[np.lexsort((rows[kept], columns[kept]))]
+    order = kept[_by_column(rows[kept], columns[kept])]
     keys = columns[order].astype(np.int64) * shape[0] + rows[order]
     if (np.diff(keys) == 0).any():
         raise InvalidModelError("sparse initializer: expected each entry once, got duplicates")
     indptr = np.concatenate([[0], np.cumsum(np.bincount(columns[order], minlength=shape[1]))]).astype(np.int64)
     return SparseWeight(shape, indptr, rows[order].astype(np.int32), np.ascontiguousarray(values[order]))
+
+
+def _by_column(rows: Array, columns: Array) -> NDArray[np.int64]:
+    """Column by column, rows ascending. Where rows ascend already, small column numbers are radix sorted."""
+    if (np.diff(rows) >= 0).all() and columns.max(initial=0) < 1 << 16:
+        return np.argsort(columns.astype(np.uint16), kind="stable")
+    return np.lexsort((rows, columns))
 
 
 def transposed(weight: SparseWeight) -> SparseWeight:
@@ -119,9 +127,7 @@ def _coordinates(sparse: onnx.SparseTensorProto, base_dir: Path | None) -> tuple
     Raises:
         InvalidModelError: if the two do not fit.
     """
-    where = str(base_dir or "")
-    values = onnx.numpy_helper.to_array(sparse.values, base_dir=where)
-    indices = onnx.numpy_helper.to_array(sparse.indices, base_dir=where)
+    values, indices = (_array(tensor, base_dir) for tensor in (sparse.values, sparse.indices))
     shape = tuple(sparse.dims)
     if indices.ndim not in (1, 2) or indices.shape[0] != values.size or any(dim < 0 for dim in shape):
         raise InvalidModelError(
@@ -134,6 +140,27 @@ def _coordinates(sparse: onnx.SparseTensorProto, base_dir: Path | None) -> tuple
             f"sparse initializer {sparse.values.name!r}: expected indices inside {shape}, got some outside"
         )
     return values, np.unravel_index(indices, shape)
+
+
+def _array(tensor: onnx.TensorProto, base_dir: Path | None) -> Array:
+    """The elements; external ones are mapped, so that a model larger than memory passes one tensor at a time.
+
+    Raises:
+        InvalidModelError: if the file is shorter than the tensor.
+    """
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    if tensor.data_location != onnx.TensorProto.EXTERNAL or dtype.kind not in "fiu" or base_dir is None:
+        return onnx.numpy_helper.to_array(tensor, base_dir=str(base_dir or ""))
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    path, offset = base_dir / entries["location"], int(entries.get("offset", 0))
+    needed, size = math.prod(tensor.dims) * dtype.itemsize, path.stat().st_size - offset
+    if offset < 0 or needed > size or int(entries.get("length", needed)) != needed:
+        raise InvalidModelError(
+            f"sparse initializer {tensor.name!r}: expected {needed} bytes of external data, got {size}"
+        )
+    if not needed:
+        return np.zeros(tuple(tensor.dims), dtype)
+    return np.memmap(path, dtype.newbyteorder("<"), "r", offset, tuple(tensor.dims))
 
 
 def _dense_proto(name: str, shape: tuple[int, ...], coordinates: tuple[Array, ...], values: Array) -> onnx.TensorProto:

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from zoo import DataError, TooLarge
-from zoo.graphchallenge import GraphChallenge, Options, export, graphchallenge_1024, network
+from zoo.graphchallenge import Options, export, graphchallenge_1024, graphchallenge_4096, network
 from zoo.testing import CardContract, contents, run
 
 OFFICIAL = Path(__file__).parents[3] / "shared" / "data" / "graphchallenge"
@@ -43,10 +43,18 @@ class TestOfficialFewLayers(CardContract):
     count = 100
 
 
-class TestLarger(CardContract):
-    """A larger size takes one line."""
+class TestControl(CardContract):
+    """Random connections and weights."""
 
-    card = GraphChallenge(4096)
+    card = graphchallenge_1024
+    given: ClassVar[Mapping[str, object]] = {"layers": 3, "control": True}
+    count = 20
+
+
+class TestLarger(CardContract):
+    """Into the second block."""
+
+    card = graphchallenge_4096
     given: ClassVar[Mapping[str, object]] = {"layers": 2}
     count = 20
 
@@ -130,10 +138,19 @@ def test_large_dense_weights_go_to_external_data_with_the_same_values(
     np.testing.assert_array_equal(run(inside, examples)["y"], run(outside, examples)["y"])
 
 
-def test_sparse_weights_over_2_gib_are_refused_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(TooLarge, match=r"at most 2147483647 bytes .* use fewer layers, or dense=true"):
-        GraphChallenge(65536).build(Options(), tmp_path)
-    assert not contents(tmp_path)
+def test_large_sparse_weights_go_to_external_data_with_the_same_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = graphchallenge_1024.build(Options(layers=8), tmp_path / "inside")
+    monkeypatch.setattr(export, "ONE_FILE_BYTES", 1 << 20)
+    outside = graphchallenge_1024.build(Options(layers=8), tmp_path / "outside")
+    assert outside.stat().st_size < 1 << 17
+    for a, b in zip(
+        onnx.load(inside).graph.sparse_initializer, onnx.load(outside).graph.sparse_initializer, strict=True
+    ):
+        for one, other in ((a.values, b.values), (a.indices, b.indices)):
+            arrays = [onnx.numpy_helper.to_array(tensor, str(outside.parent)) for tensor in (one, other)]
+            np.testing.assert_array_equal(arrays[0], arrays[1])
 
 
 def test_more_weights_than_the_disk_holds_are_refused_before_any_work(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zoo.card import Arrays, Card, Examples, Verdict
 from zoo.graphchallenge import export, network, reference, samples
@@ -25,9 +26,10 @@ class Options:
     """What a user may choose."""
 
     layers: int = option(OFFICIAL_LAYERS, "number of layers", minimum=1)
-    data: Path | None = option(None, "folder with the official files; without it, network and inputs are generated")  # noqa: RUF009
+    data: Path | None = option(None, "folder with the official files; what it lacks is generated, but for N = 1024")  # noqa: RUF009
     dense: bool = option(False, "store the zeros too: larger, but every ONNX tool reads it")
     seed: int = option(0, "seed of what is generated", minimum=0)
+    control: bool = option(False, "random connections and weights instead: a network of this size without structure")
 
 
 class GraphChallenge(Card[Options]):
@@ -48,13 +50,22 @@ class GraphChallenge(Card[Options]):
         Raises:
             DataError: the official files are missing or wrong.
         """
-        if options.data is None:
+        if options.control:
+            return network.control(self.neurons, options.layers, options.seed)
+        if not self._has_official_weights(options):
             return network.generate(self.neurons, options.layers, options.seed)
-        path = options.data / f"neuron{self.neurons}-l{OFFICIAL_LAYERS}-weights.npz"
-        return network.load_official(path, self.neurons, options.layers)
+        return network.load_official(self._weights_path(options), self.neurons, options.layers)
+
+    def _weights_path(self, options: Options) -> Path:
+        return (options.data or Path()) / f"neuron{self.neurons}-l{OFFICIAL_LAYERS}-weights.npz"
+
+    def _has_official_weights(self, options: Options) -> bool:
+        """Whether the folder should have them: of the larger networks it may have the inputs alone."""
+        smallest = self.neurons == samples.SIDE**2
+        return options.data is not None and (smallest or self._weights_path(options).exists())
 
     def build(self, options: Options, folder: Path) -> Path:
-        """Write the network; dense weights over 1 GiB as external data."""
+        """Write the network; weights over 1 GiB as external data."""
         return export.write(self.network(options), folder / f"{self.name}.onnx", dense=options.dense)
 
     def examples(self, options: Options, count: int) -> Examples:
@@ -63,13 +74,22 @@ class GraphChallenge(Card[Options]):
         if options.data is None:
             x, source = samples.generated(self.neurons, count, options.seed), "generated inputs"
         else:
-            x = samples.load_official(options.data / f"inputs-{self.neurons}-10000.npz", self.neurons, count)
+            x = self._official_inputs(options.data, count)
             source = "official inputs"
-        if options.data is not None and options.layers == OFFICIAL_LAYERS:
+        published = self._has_official_weights(options) and options.layers == OFFICIAL_LAYERS
+        if options.data is not None and published and not options.control:
             path = options.data / f"neuron{self.neurons}-l{OFFICIAL_LAYERS}-categories.tsv"
             return Examples({"x": x}, {"alive": samples.load_categories(path, count)}, f"{source}, published truth")
         truth = {"y": reference.run(self.network(options), x)}
         return Examples({"x": x}, truth, f"{source}, no published truth: computed in numpy")
+
+    def _official_inputs(self, data: Path, count: int) -> NDArray[np.float32]:
+        """Those of this size, or else the smallest ones enlarged."""
+        path, small = (data / f"inputs-{size}-10000.npz" for size in (self.neurons, samples.SIDE**2))
+        if path.exists() or path == small:
+            return samples.load_official(path, self.neurons, count)
+        images = samples.load_official(small, samples.SIDE**2, count)
+        return samples.enlarge(images.astype(bool).reshape(-1, samples.SIDE, samples.SIDE), self.neurons)
 
     def check(self, outputs: Arrays, examples: Examples) -> Verdict:
         """A sample is right if it is non-zero exactly where the truth is, and, if values are known, close to them."""

@@ -5,9 +5,12 @@ x [samples, N] float32 -> y [samples, N] float32. W[j, i] is the weight from neu
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import BufferedWriter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,27 +20,23 @@ from onnx import TensorProto, helper, numpy_helper
 from zoo.errors import TooLarge
 from zoo.graphchallenge.network import FAN_IN, Network
 
+Arrays = Mapping[str, NDArray[Any]]
+
 OPSET = 20
 IR_VERSION = 10
 ONE_FILE_BYTES = 1 << 30
-"""Dense weights above this go to a file of external data."""
-PROTOBUF_BYTES = (1 << 31) - 1
+"""Weights above this go to a file of external data."""
 
 
 def write(network: Network, path: Path, *, dense: bool) -> Path:
-    """Write the network to `path`; dense weights over 1 GiB to `path`.data, one layer at a time.
+    """Write the network to `path`; weights over 1 GiB to `path`.data, one layer at a time.
 
     Raises:
-        TooLarge: sparse weights over 2 GiB, or more than the disk has room for.
+        TooLarge: more than the disk has room for.
     """
     size = weight_bytes(network, dense=dense)
     path.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(path.parent).free
-    if not dense and size > PROTOBUF_BYTES:
-        raise TooLarge(
-            f"{path.name}: expected sparse weights of at most {PROTOBUF_BYTES} bytes (one protobuf file; external data"
-            f" for sparse initializers is not supported yet), got {size}: use fewer layers, or dense=true"
-        )
     if size > free:
         raise TooLarge(f"{path.name}: expected at most {free} bytes of weights (free disk space), got {size}")
     model = _model(network, _graph(network, path, dense=dense, external=size > ONE_FILE_BYTES))
@@ -56,12 +55,14 @@ def _graph(network: Network, path: Path, *, dense: bool, external: bool) -> onnx
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["samples", network.neurons]) for name in "xy")
     graph = helper.make_graph([node for i in layers for node in _nodes(network, i)], path.stem, [x], [y])
     graph.initializer.extend(_constants(network))
-    if not dense:
-        graph.sparse_initializer.extend(_sparse_weight(network, i) for i in layers)
-    elif external:
-        graph.initializer.extend(_write_external(network, path.with_name(path.name + ".data")))
+    data = path.with_name(path.name + ".data") if external else None
+    if dense:
+        graph.initializer.extend(_stored(network, data, _dense_tensors))
     else:
-        graph.initializer.extend(numpy_helper.from_array(_dense_weight(network, i), _weight_name(i)) for i in layers)
+        weights = list(_stored(network, data, _sparse_tensors))
+        shape = [network.neurons] * 2
+        pairs = zip(weights[::2], weights[1::2], strict=True)
+        graph.sparse_initializer.extend(helper.make_sparse_tensor(*pair, shape) for pair in pairs)
     return graph
 
 
@@ -97,40 +98,48 @@ def _constants(network: Network) -> Iterable[onnx.TensorProto]:
         yield numpy_helper.from_array(bias, f"layer{layer}.bias")
 
 
-def _linear_indices(network: Network, layer: int) -> NDArray[np.int64]:
-    """[32 N] int64, ascending: j * N + i for every weight from neuron j to neuron i."""
+def _linear_indices(network: Network, layer: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """[32 N] places by the neuron that reads, and int64 j * N + i there, ascending: weights from neuron j to i."""
     to = np.arange(network.neurons, dtype=np.int64)[:, None]
-    return np.sort((network.reads(layer).astype(np.int64) * network.neurons + to).ravel())
+    indices = (network.reads(layer).astype(np.int64) * network.neurons + to).ravel()
+    order = np.argsort(indices)
+    return order, indices[order]
 
 
-def _sparse_weight(network: Network, layer: int) -> onnx.SparseTensorProto:
-    indices = _linear_indices(network, layer)
-    values = np.full(len(indices), network.weight, np.float32)
-    return helper.make_sparse_tensor(
-        numpy_helper.from_array(values, _weight_name(layer)),
-        numpy_helper.from_array(indices, f"{_weight_name(layer)}.indices"),
-        [network.neurons, network.neurons],
-    )
+def _sparse_tensors(network: Network, layer: int) -> Arrays:
+    order, indices = _linear_indices(network, layer)
+    return {_weight_name(layer): _values(network, layer)[order], f"{_weight_name(layer)}.indices": indices}
 
 
-def _dense_weight(network: Network, layer: int) -> NDArray[np.float32]:
+def _dense_tensors(network: Network, layer: int) -> Arrays:
+    order, indices = _linear_indices(network, layer)
     weight = np.zeros(network.neurons**2, np.float32)
-    weight[_linear_indices(network, layer)] = network.weight
-    return weight.reshape(network.neurons, network.neurons)
+    weight[indices] = _values(network, layer)[order]
+    return {_weight_name(layer): weight.reshape(network.neurons, network.neurons)}
 
 
-def _write_external(network: Network, path: Path) -> list[onnx.TensorProto]:
-    """Write every weight to `path`, one after the other; return the tensors that point there."""
-    with path.open("wb") as file:
-        for layer in range(network.layers):
-            _dense_weight(network, layer).astype("<f4", copy=False).tofile(file)
-    return [_external_weight(network, layer, path.name) for layer in range(network.layers)]
+def _values(network: Network, layer: int) -> NDArray[np.float32]:
+    """[32 N] float32, by the neuron that reads."""
+    if network.weights is None:
+        return np.full(network.neurons * FAN_IN, network.weight, np.float32)
+    return network.weights(layer).ravel()
 
 
-def _external_weight(network: Network, layer: int, location: str) -> onnx.TensorProto:
-    shape, length = [network.neurons] * 2, 4 * network.neurons**2
-    tensor = TensorProto(name=_weight_name(layer), data_type=TensorProto.FLOAT, dims=shape)
+def _stored(
+    network: Network, data: Path | None, tensors: Callable[[Network, int], Arrays]
+) -> Iterator[onnx.TensorProto]:
+    """The tensors of every layer: inside, or one after the other in the file `data`."""
+    with data.open("wb") if data else contextlib.nullcontext() as file:
+        for name, array in (item for layer in range(network.layers) for item in tensors(network, layer).items()):
+            yield _external(name, array, file) if file else numpy_helper.from_array(array, name)
+
+
+def _external(name: str, array: NDArray[np.generic], file: BufferedWriter) -> onnx.TensorProto:
+    """Append an array to the file; the tensor that points there."""
+    offset = file.tell()
+    array.astype(array.dtype.newbyteorder("<"), copy=False).tofile(file)
+    tensor = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(array.dtype), dims=array.shape)
     tensor.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", layer * length), ("length", length)):
+    for key, value in (("location", Path(file.name).name), ("offset", offset), ("length", array.nbytes)):
         tensor.external_data.add(key=key, value=str(value))
     return tensor

@@ -34,9 +34,11 @@ Reads = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Network:
-    """A chain of equal layers y = clip(weight * sum of the neurons read + bias, 0, ceiling).
+    """A chain of layers y = clip(sum of weight times neuron read + bias, 0, ceiling).
 
-    reads: layer number -> [neurons, 32] integers, ascending: row i holds the neurons that neuron i reads.
+    weight:  of every connection, where `weights` says nothing else.
+    reads:   layer number -> [neurons, 32] integers, ascending: row i holds the neurons that neuron i reads.
+    weights: layer number -> [neurons, 32] float32, of each neuron read; None = all are `weight`.
     """
 
     neurons: int
@@ -45,12 +47,29 @@ class Network:
     bias: float
     ceiling: float
     reads: Callable[[int], Reads]
+    weights: Callable[[int], NDArray[np.float32]] | None = None
 
 
 def generate(neurons: int, layers: int, seed: int) -> Network:
     """The synthetic network: `neurons` is one of BIAS's keys; its first block is the official network's."""
     return Network(
         neurons, layers, WEIGHT, BIAS[neurons], CEILING, lambda layer: _generated_reads(neurons, layer, seed)
+    )
+
+
+def control(neurons: int, layers: int, seed: int) -> Network:
+    """A network of the same size without structure: every neuron reads one neuron of each 32nd of the layer before.
+
+    The random weights lie between 0 and 1/8, so that their mean is the official one.
+    """
+    return Network(
+        neurons,
+        layers,
+        WEIGHT,
+        BIAS[neurons],
+        CEILING,
+        lambda layer: _random(neurons, seed, layer, 0) % (neurons // FAN_IN) + np.arange(FAN_IN) * (neurons // FAN_IN),
+        lambda layer: ((_random(neurons, seed, layer, 1) % 4096 + 1) * (2 * WEIGHT / 4096)).astype(np.float32),
     )
 
 
@@ -99,6 +118,12 @@ def _first_block_reads(neurons: int, shift: int) -> Reads:
     own = np.arange(neurons) % size
     pair = np.sort(np.stack([own, (own + shift) % size], axis=1), axis=1)
     return (np.arange(COPIES)[:, None] * size + pair[:, None, :]).reshape(neurons, FAN_IN)
+
+
+def _random(neurons: int, seed: int, layer: int, use: int) -> NDArray[np.int64]:
+    """[neurons, 32] raw bits, which no numpy release changes, as numbers >= 0."""
+    bits = np.random.PCG64(np.random.SeedSequence([seed, layer, use])).random_raw(neurons * FAN_IN)
+    return (np.asarray(bits) >> np.uint64(1)).astype(np.int64).reshape(neurons, FAN_IN)
 
 
 def _permutation(neurons: int, seed: int, block: int) -> NDArray[np.int64]:

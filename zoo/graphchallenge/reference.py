@@ -22,17 +22,25 @@ def _run_chunk(network: Network, x: NDArray[np.float32]) -> NDArray[np.float32]:
     for layer in range(network.layers):
         keep = values.any(axis=0)
         values, live = values[:, keep], live[keep]
-        values = _layer(network, network.reads(layer), values)
+        values = _layer(network, layer, values)
     y = np.zeros_like(x)
     y[live] = values.T
     return y
 
 
-def _layer(network: Network, reads: Reads, values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _layer(network: Network, layer: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
     """values: [neurons, live] -> [neurons, live]."""
-    total = values[reads[:, 0]]
-    for column in reads.T[1:]:
-        total += values[column]
-    total *= np.float32(network.weight)
+    reads = network.reads(layer)
+    total = _summed(reads, values, network.weights(layer) if network.weights else None)
+    if network.weights is None:
+        total *= np.float32(network.weight)
     total += np.float32(network.bias)
     return np.clip(total, 0, np.float32(network.ceiling), out=total)
+
+
+def _summed(reads: Reads, values: NDArray[np.float32], weights: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """The sum of what each neuron reads, [neurons, live], weighted where weights are given."""
+    total = np.zeros_like(values)
+    for place, column in enumerate(reads.T):
+        total += values[column] if weights is None else values[column] * weights[:, place, None]
+    return total
