@@ -6,7 +6,10 @@ NATIVE := engine/native/sparse.x86_64.so
 export NODE_NO_WARNINGS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test conformance lint format clean
+SECONDS ?= 60
+SEED ?= 0
+
+.PHONY: setup demo test conformance fuzz soak lint format clean
 
 setup: .venv/.done .venv/cloud/.done node_modules/.done $(NATIVE)
 
@@ -42,6 +45,17 @@ test: setup
 
 conformance: setup
 	@$(VENV)/python -m tests.conformance.run_all
+
+# SECONDS for each target; SEED of the mutants.
+fuzz: setup
+	@$(VENV)/python -m tests.fuzz.run --seconds $(SECONDS) --seed $(SEED)
+
+# What make test does in short, in full: an hour.
+soak: setup
+	@$(VENV)/python -m tests.fuzz.run frames --count 100000 --seed $(SEED)
+	@$(VENV)/python -m tests.fuzz.run onnx --count 2000 --seed $(SEED)
+	@$(VENV)/python -m pytest -m soak --timeout 3600
+	@$(VENV)/fsd chaos --runs 1000 --seed $(SEED)
 
 lint: setup
 	@$(VENV)/ruff format --check .

@@ -13,8 +13,7 @@ from partition.errors import CompileError
 from runs.errors import BadRequest, ModelNotFound, QuotaTooSmall, RunError
 from zoo.errors import ZooError
 
-# A machine without enough memory is one to be mended by the user, too.
-_USER = (ClientError, BundleError, CompileError, CostError, RunError, ZooError, AwsError, BotoCoreError, MemoryError)
+_USER = (ClientError, BundleError, CompileError, CostError, RunError, ZooError, AwsError, BotoCoreError)
 _CALLERS_FAULT = {BadRequest.code, ModelNotFound.code, QuotaTooSmall.code}
 
 
@@ -27,5 +26,4 @@ def exit_status(error: BaseException) -> int | None:
 
 def one_line(error: BaseException) -> str:
     """The message without line breaks or control characters, whatever a name in it holds."""
-    text = f"not enough memory: {error}" if isinstance(error, MemoryError) else str(error)
-    return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
+    return "".join(letter if letter.isprintable() else " " for letter in " ".join(str(error).split()))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from bundle.dtypes import numpy_dtype
 from bundle.manifest import TensorSpec
 from runs.errors import BadRequest
+from runs.npz import NpzError, read_npz
 
 Array = NDArray[Any]
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -61,14 +61,10 @@ def load_npz(data: bytes, specs: Mapping[str, TensorSpec], where: str) -> dict[s
         BadRequest: it is no .npz, or larger than MAX_INPUT_BYTES when unpacked.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > MAX_INPUT_BYTES:
-            raise BadRequest(f"{where}: expected at most {MAX_INPUT_BYTES} bytes unpacked, got {size}")
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return {name: _typed(specs.get(name), arrays[name]) for name in arrays.files}
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
-        raise BadRequest(f"{where}: expected an .npz of arrays without objects: {error}") from None
+        arrays = read_npz(data, MAX_INPUT_BYTES)
+    except NpzError as error:
+        raise BadRequest(f"{where}: {error}") from None
+    return {name: _typed(specs.get(name), array) for name, array in arrays.items()}
 
 
 def dump_npz(arrays: Mapping[str, Array]) -> bytes:
