@@ -13,7 +13,8 @@ from partition.errors import CompileError
 from runs.errors import BadRequest, ModelNotFound, QuotaTooSmall, RunError
 from zoo.errors import ZooError
 
-_USER = (ClientError, BundleError, CompileError, CostError, RunError, ZooError, AwsError, BotoCoreError)
+# A machine without enough memory is one to be mended by the user, too.
+_USER = (ClientError, BundleError, CompileError, CostError, RunError, ZooError, AwsError, BotoCoreError, MemoryError)
 _CALLERS_FAULT = {BadRequest.code, ModelNotFound.code, QuotaTooSmall.code}
 
 
@@ -26,4 +27,5 @@ def exit_status(error: BaseException) -> int | None:
 
 def one_line(error: BaseException) -> str:
     """The message without line breaks or control characters, whatever a name in it holds."""
-    return "".join(letter if letter.isprintable() else " " for letter in " ".join(str(error).split()))
+    text = f"not enough memory: {error}" if isinstance(error, MemoryError) else str(error)
+    return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))

@@ -79,4 +79,4 @@ def split_by(axes: OpAxes, letter: str, division: Division = PLAIN) -> Choice | 
 def _packed(graph: Graph, name: str) -> bool:
     """Weights with several elements to a byte are not cut."""
     tensor = graph.weights.get(name)
-    return tensor is not None and (tensor.dtype.bitwidth < 8 or tensor.dtype.name == "STRING")
+    return tensor is not None and (tensor.dtype.name == "STRING" or tensor.dtype.bitwidth < 8)

@@ -13,6 +13,7 @@ from bundle.io import write_bundle
 from bundle.manifest import Asset, Manifest, RankEntry, TensorSpec
 from bundle.shard import ShardIndex
 from bundle.store import Store
+from partition.bounds import check_sizes
 from partition.build import arrange
 from partition.emit import RankOutput, emit_rank
 from partition.errors import UnsupportedModelError
@@ -134,10 +135,11 @@ def prepare(model: onnx.ModelProto | Path, options: Options) -> Prepared:
     """Read, normalise, and fuse sparse layers.
 
     Raises:
-        InvalidModelError, UnsafeModelError: as compile_model.
+        InvalidModelError, UnsafeModelError, UnsupportedModelError: as compile_model.
     """
     source = load(model)
     whole = from_ir(normalize(source.model), source.sparse, source.maps)
+    check_sizes(whole)
     graph, layers = fuse_sparse(whole, options.sparsity)
     return Prepared(graph, layers, source.version, whole.weight_bytes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 FOLD_LIMIT_BYTES = 16 << 20
+# Ops whose output's size only the values tell, and which never give more than they get.
+_NEVER_GROW = frozenset(["Compress", "NonZero", "Unique"])
 RANDOM_OPS = frozenset(
     ["Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"]
 )
@@ -81,7 +84,11 @@ def _run(model: ir.Model, node: ir.Node) -> list[ir.TensorProtocol] | None:
         [proto], "fold", [], [onnx.ValueInfoProto(name=v.name) for v in node.outputs if v.name], initializers
     )
     opsets = [onnx.helper.make_opsetid(domain, version) for domain, version in model.opset_imports.items()]
-    single = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=min(model.ir_version, onnx.IR_VERSION))
+    single = onnx.helper.make_model(
+        graph, opset_imports=opsets, ir_version=min(max(model.ir_version, 4), onnx.IR_VERSION)
+    )
+    if not _is_small(single, node):
+        return None
     try:
         session = ort.InferenceSession(single.SerializeToString(), _quiet(), providers=["CPUExecutionProvider"])
         results = session.run(None, {})
@@ -89,8 +96,28 @@ def _run(model: ir.Model, node: ir.Node) -> list[ir.TensorProtocol] | None:
         _log.debug("not folded: %s: %s", node.name, error)
         return None
     arrays = [r for r in results if isinstance(r, np.ndarray)]
-    fits = len(arrays) == len(node.outputs) and sum(a.nbytes for a in arrays) <= FOLD_LIMIT_BYTES
-    return [_tensor(a) for a in arrays] if fits else None
+    return [_tensor(a) for a in arrays] if len(arrays) == len(node.outputs) else None
+
+
+def _is_small(single: onnx.ModelProto, node: ir.Node) -> bool:
+    """Whether the node's results are small, as is known before memory is asked for: ten bytes may say a terabyte."""
+    if node.op_type in _NEVER_GROW:
+        return True
+    try:
+        inferred = onnx.shape_inference.infer_shapes(single)
+    except onnx.shape_inference.InferenceError:
+        return False
+    sizes = [_inferred_bytes(output.type.tensor_type) for output in inferred.graph.output]
+    return all(size is not None for size in sizes) and sum(filter(None, sizes)) <= FOLD_LIMIT_BYTES
+
+
+def _inferred_bytes(kind: onnx.TypeProto.Tensor) -> int | None:
+    """Bytes of a tensor; None where its type or a size is unknown."""
+    if not kind.elem_type or not kind.HasField("shape") or not all(dim.HasField("dim_value") for dim in kind.shape.dim):
+        return None
+    dtype = ir.DataType(kind.elem_type)
+    item_bytes = 8 if dtype == ir.DataType.STRING else dtype.itemsize
+    return math.ceil(item_bytes * math.prod(int(dim.dim_value) for dim in kind.shape.dim))
 
 
 def _tensor(array: NDArray[Any]) -> ir.TensorProtocol:

@@ -1,36 +1,95 @@
-"""Shape inference that never makes a legal graph fail: what cannot be inferred stays unknown and is replicated."""
+"""Shape inference that never makes a legal graph fail: what cannot be inferred stays unknown and is replicated.
+
+By ONNX's own inference, on the graph without its large weights. onnx-ir's pass over it calls a sequence that it finds a
+tensor, fails on maps, and takes a time that grows with the square of the number of weights.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import EncodeError
+from onnx.shape_inference import InferenceError, infer_shapes
 
-# The public pass of onnx-ir calls a sequence that it finds a tensor, and fails on maps; this takes the large weights
-# out of the model for the call, as that pass does.
-from onnx_ir.passes.common._c_api_utils import call_onnx_api
-
-_FAILURES = (onnx.shape_inference.InferenceError, ir.serde.SerdeError, EncodeError, RuntimeError, TypeError, ValueError)
+_FAILURES = (InferenceError, ir.serde.SerdeError, EncodeError, MemoryError, RuntimeError, TypeError, ValueError)
+_KEPT_BYTES = 1024  # of an initializer, which may be a shape or axes
+_PROPAGATED = 1 << 12  # elements
+_HIDDEN = "fsd.hidden"
 
 
 class InferShapesPass(ir.passes.InPlacePass):
-    """Types and shapes of the main graph's values, by ONNX's own inference; an op of a foreign domain is skipped."""
+    """Types and shapes of the main graph's values; an op of a foreign domain is skipped."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Add types and shapes."""
         try:
-            inferred = call_onnx_api(_infer, model)
+            inferred = _inferred(_without_weights(model))
         except _FAILURES:
             return ir.passes.PassResult(model, modified=False)
-        found = {info.name: info.type for info in (*inferred.graph.value_info, *inferred.graph.output)}
+        found = _types(inferred.graph)
         for value in (output for node in model.graph for output in node.outputs):
             if value.name in found:
                 _note(value, found[value.name])
         return ir.passes.PassResult(model, modified=bool(found))
 
 
-def _infer(proto: onnx.ModelProto) -> onnx.ModelProto:
-    return onnx.shape_inference.infer_shapes(proto, check_type=False, strict_mode=False, data_prop=True)
+def _without_weights(model: ir.Model) -> onnx.ModelProto:
+    """The model as a proto in which every initializer is an input, and small ones have their values."""
+    weights = model.graph.initializers
+    large = [value for value in weights.values() if value.const_value and value.const_value.nbytes > _KEPT_BYTES]
+    given = {value.name for value in model.graph.inputs}
+    infos = [_info(value) for value in weights.values() if value.name not in given]
+    for value in large:
+        weights.pop(value.name or "")
+    try:
+        proto = ir.serde.serialize_model(model)
+    finally:
+        for value in large:
+            model.graph.register_initializer(value)
+    proto.graph.input.extend(infos)
+    return proto
+
+
+def _info(value: ir.Value) -> onnx.ValueInfoProto:
+    tensor, name = value.const_value, value.name or ""
+    assert tensor is not None, name
+    return onnx.helper.make_tensor_value_info(name, int(tensor.dtype), tuple(tensor.shape.numpy()))
+
+
+def _inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Once without propagation of values, then with it, which tells the sizes that a graph computes.
+
+    Propagation writes out every list that an op reads or makes, be it of 10^12 numbers: what does that is hidden.
+    """
+    proto = infer_shapes(proto)
+    types = {info.name: info.type for info in proto.graph.input} | _types(proto.graph)
+    for node in proto.graph.node:
+        node.domain = _HIDDEN if _is_long(node, types) else node.domain
+    proto.opset_import.add(domain=_HIDDEN, version=1)
+    return infer_shapes(proto, data_prop=True)
+
+
+def _is_long(node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto]) -> bool:
+    """Whether an op may read or make a long list. Inner graphs count as if, as they are not of interest."""
+    lengths = [_length(types[name]) for name in (*node.input, *node.output) if name in types]
+    if any(attribute.HasField("g") for attribute in node.attribute) or any(n > _PROPAGATED for n in lengths if n):
+        return True
+    grows = node.op_type == "Range" or (node.op_type == "Concat" and not any(a.i for a in node.attribute))
+    return grows and _length(types.get(node.output[0], onnx.TypeProto())) is None
+
+
+def _length(kind: onnx.TypeProto) -> int | None:
+    """Elements of a list, None where unknown; 0 for what is surely none."""
+    if not kind.tensor_type.HasField("shape"):
+        return None
+    dims = kind.tensor_type.shape.dim
+    return 0 if len(dims) != 1 else dims[0].dim_value if dims[0].HasField("dim_value") else None
+
+
+def _types(graph: onnx.GraphProto) -> dict[str, onnx.TypeProto]:
+    return {info.name: info.type for info in (*graph.value_info, *graph.output)}
 
 
 def _note(value: ir.Value, kind: onnx.TypeProto) -> None:
@@ -39,4 +98,5 @@ def _note(value: ir.Value, kind: onnx.TypeProto) -> None:
     except ir.serde.SerdeError:  # a map, which onnx-ir has no type for
         return
     value.type = found or value.type
-    value.shape = shape if shape is not None else value.shape
+    sound = shape is not None and not any(isinstance(dim, int) and dim < 0 for dim in shape)
+    value.shape = shape if sound else value.shape

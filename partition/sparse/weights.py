@@ -7,7 +7,6 @@ of its name as a placeholder, and its values in a side table; non-zeros are coun
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import onnx
 from numpy.typing import NDArray
 
 from partition.errors import InvalidModelError
+from partition.tensor_checks import inner_graphs
 
 Array = NDArray[Any]
 Rows = NDArray[np.int32]
@@ -101,7 +101,7 @@ def take_sparse(proto: onnx.ModelProto, base_dir: Path | None) -> dict[str, Spar
     for sparse in proto.graph.sparse_initializer:
         _move(proto.graph, sparse, base_dir, table)
     del proto.graph.sparse_initializer[:]
-    for graph in list(_inner_graphs(proto)):
+    for graph in list(inner_graphs([proto.graph, *proto.functions])):
         _densify(graph, base_dir)
     return table
 
@@ -167,17 +167,6 @@ def _dense_proto(name: str, shape: tuple[int, ...], coordinates: tuple[Array, ..
     full = np.zeros(shape, values.dtype)
     full[coordinates] = values
     return onnx.numpy_helper.from_array(full, name)
-
-
-def _inner_graphs(proto: onnx.ModelProto) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
-    """The main graph, the functions, and every graph inside of a node."""
-    todo: list[onnx.GraphProto | onnx.FunctionProto] = [proto.graph, *proto.functions]
-    while todo:
-        graph = todo.pop()
-        yield graph
-        for attribute in (a for node in graph.node for a in node.attribute):
-            todo += [attribute.g] if attribute.HasField("g") else []
-            todo += list(attribute.graphs)
 
 
 def _densify(graph: onnx.GraphProto | onnx.FunctionProto, base_dir: Path | None) -> None:

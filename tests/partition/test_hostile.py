@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import subprocess
@@ -58,9 +59,23 @@ def matmul(weight: onnx.TensorProto) -> onnx.ModelProto:
 def grown(nodes: Sequence[onnx.NodeProto]) -> onnx.ModelProto:
     """x + c, where the nodes make c from small constants."""
     weights: dict[str, Any] = {"s": HUGE, "one": ONE, "one2": ONE[:, None], "end": np.array(10**12), "k": np.array(1)}
+    weights |= {"zero": np.array(0), "pads": np.concatenate([np.zeros(2, np.int64), HUGE])}
     read = {name for node in nodes for name in node.input}
     last = helper.make_node("Add", ["x", "c"], ["y"])
     return model([*nodes, last], {"x": ["n", 4]}, ["y"], {k: v for k, v in weights.items() if k in read})
+
+
+def doubled(times: int) -> list[onnx.NodeProto]:
+    """One number, doubled so often."""
+    names = ["one", *(f"d{i}" for i in range(1, times)), "c"]
+    return [helper.make_node("Concat", [a, a], [b], axis=0) for a, b in itertools.pairwise(names)]
+
+
+def sparse(dims: list[int]) -> onnx.ModelProto:
+    proto = model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": ["n", 4]}, ["y"])
+    values, indices = numpy_helper.from_array(ONE, "w"), numpy_helper.from_array(np.array([0]), "i")
+    proto.graph.sparse_initializer.append(onnx.SparseTensorProto(values=values, indices=indices, dims=dims))
+    return proto
 
 
 CYCLE = [helper.make_node("Add", ["x", "y"], ["a"]), helper.make_node("Relu", ["a"], ["y"])]
@@ -69,6 +84,23 @@ HOSTILE = {
     "cycle": lambda: model(CYCLE, {"x": ["n", 4]}, ["y"]),
     "constant_of_shape": lambda: grown([helper.make_node("ConstantOfShape", ["s"], ["c"])]),
     "expand": lambda: grown([helper.make_node("Expand", ["one", "s"], ["c"])]),
+    "range": lambda: grown(
+        [
+            helper.make_node("Range", ["zero", "end", "k"], ["r"]),
+            helper.make_node("Cast", ["r"], ["c"], to=TensorProto.FLOAT),
+        ]
+    ),
+    "doubled": lambda: grown(doubled(40)),
+    "pad": lambda: grown([helper.make_node("Pad", ["one2", "pads"], ["c"])]),
+    "resize": lambda: grown([helper.make_node("Resize", ["one2", "", "", "s"], ["c"])]),
+    "sparse": lambda: sparse([4, 10**12]),
+    "giant_input": lambda: model([helper.make_node("Relu", ["x"], ["y"])], {"x": HUGE.tolist()}, ["y"]),
+    "no_heads": lambda: model(
+        [helper.make_node("Attention", ["x", "x", "x"], ["y"], q_num_heads=0, kv_num_heads=0)],
+        {"x": [1, 4, 8]},
+        ["y"],
+        opset=23,
+    ),
     "tile": lambda: grown([helper.make_node("Tile", ["one2", "s"], ["c"])]),
     "short_bytes": lambda: matmul(TensorProto(name="w", data_type=1, dims=[4, 4], raw_data=bytes(4))),
     "claimed_elements": lambda: matmul(TensorProto(name="w", data_type=1, dims=HUGE.tolist())),
