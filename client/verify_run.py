@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,8 +40,16 @@ class _Shared:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def run_ranks(store: Store, manifest: Manifest, inputs: Mapping[str, Value], deadline_s: float = 600.0) -> SplitRun:
+def run_ranks(
+    store: Store,
+    manifest: Manifest,
+    inputs: Mapping[str, Value],
+    deadline_s: float = 600.0,
+    channels: Sequence[Channel] | None = None,
+) -> SplitRun:
     """Load and run every rank; the first error of any rank ends them all and is raised.
+
+    channels: the end of each slot, which the caller closes; None = over memory, within `deadline_s`.
 
     Raises:
         EngineError, ChannelError, BundleError: what the failing rank raised.
@@ -49,7 +57,7 @@ def run_ranks(store: Store, manifest: Manifest, inputs: Mapping[str, Value], dea
     cache = ShardCache(_CACHE_BYTES)
     settings = SessionSettings(threads=1)
     loaded = [load_rank(store, manifest, rank, cache, settings) for rank in range(manifest.world_size)]
-    channels = _channels(manifest.world_size, deadline_s)
+    channels = channels or _channels(manifest.world_size, deadline_s)
     slots = range(manifest.world_size)
     machines = tuple(Machine(rank, channel, slots) for rank, channel in zip(loaded, channels, strict=True))
     shared = _Shared()

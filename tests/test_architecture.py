@@ -38,7 +38,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "handlers": frozenset({"costs", "engine.cache", "runs"}),
     "handlers.register": frozenset({"bundle", "handlers", "partition", "runs", "zoo"}),
     "client": frozenset({"bundle", "channels", "costs", "engine", "partition", "runs", "zoo"}),
-    "bench": frozenset({"client", "engine", "zoo"}),
+    "bench": frozenset({"bundle", "channels", "client", "costs", "engine", "partition", "zoo"}),
     "chaos": frozenset({"channels", "client", "handlers", "runs", "zoo"}),
     "client.commands": frozenset({"bench", "chaos", "client", "runs.request", "zoo"}),
 }
@@ -46,7 +46,9 @@ ALLOWED: Mapping[str, frozenset[str]] = {
 # library -> modules (or packages) that may import it; the others are handed what they need.
 LIBRARIES: Mapping[str, frozenset[str]] = {
     "boto3": frozenset({"chaos.stage", "client.target", "runs.aws"}),
-    "botocore": frozenset({"channels.object_reader", "channels.retry", "chaos.requests", "client", "runs"}),
+    "botocore": frozenset(
+        {"bench.services", "channels.object_reader", "channels.retry", "chaos.requests", "client", "runs"}
+    ),
     "mtkahypar": frozenset({"partition.sparse.mtkahypar"}),
     "onnx": frozenset({"client.verify", "partition", "zoo"}),
     "onnx_ir": frozenset({"partition"}),

@@ -11,7 +11,7 @@ from runs.request import CHANNELS
 
 
 def add_commands(commands: Any) -> None:
-    """Add `bench graphchallenge`, `bench matrix` and `bench latency`."""
+    """Add `bench graphchallenge`, `bench matrix`, `bench latency` and `bench paper`."""
     bench = commands.add_parser("bench", help="measure, beside published figures")
     kinds = bench.add_subparsers(dest="kind", required=True, metavar="WHAT")
     case = kinds.add_parser("graphchallenge", help="the Graph Challenge network on the deployed service")
@@ -38,6 +38,55 @@ def add_commands(commands: Any) -> None:
     latency.add_argument("--requests", type=int, default=5, metavar="N", help="requests in a row for each P")
     latency.add_argument("--json", action="store_true", help="print JSON")
     latency.set_defaults(run=_latency)
+    _add_paper(kinds)
+
+
+def _add_paper(kinds: Any) -> None:
+    paper = kinds.add_parser(
+        "paper", help="all runs that the paper's authors published, beside ours; goes on where it was"
+    )
+    paper.add_argument("--neurons", type=int, nargs="+", metavar="N", help="these networks only: 1024 4096 16384 65536")
+    paper.add_argument("--workers", type=int, nargs="+", metavar="P", help="these numbers of ranks only")
+    paper.add_argument("--channel", choices=("queue", "object"), help="this channel only")
+    paper.add_argument("--data", type=Path, metavar="DIR", help="the official files; what it lacks is generated")
+    paper.add_argument("--published", type=Path, metavar="CSV", help="the authors' table of results")
+    paper.add_argument(
+        "--kept", type=Path, metavar="DIR", default=Path(".fsd/bench/paper"), help="runs measured so far"
+    )
+    paper.add_argument("--results", type=Path, metavar="DIR", help="write paper.csv, .md and .svg there")
+    paper.add_argument("--control", action="store_true", help="networks of the same sizes without structure")
+    paper.add_argument(
+        "--cloud-workers",
+        type=int,
+        default=0,
+        metavar="P",
+        help="networks up to N = 4096 with up to P ranks"
+        " run on the deployed service; the others, and by default all, in this process",
+    )
+    paper.add_argument("--fresh", action="store_true", help="measure again what is kept")
+    paper.add_argument("--json", action="store_true", help="print JSON")
+    paper.set_defaults(run=_paper)
+
+
+def _paper(options: argparse.Namespace) -> int:
+    from bench.graphchallenge import SHARED
+    from bench.paper import Kept, read_published
+    from bench.paper_report import markdown, write_results
+    from bench.paper_run import Setting, paper_lines
+
+    published = options.published or SHARED / "fsd-results" / "fsd-results.csv"
+    chosen = {"neurons": options.neurons, "workers": options.workers, "channel": options.channel and [options.channel]}
+    rows = [
+        row
+        for row in read_published(published)
+        if all(wanted is None or getattr(row, name) in wanted for name, wanted in chosen.items())
+    ]
+    setting = Setting(Kept(options.kept), options.data, options.cloud_workers, options.control, options.fresh)
+    lines = paper_lines(rows, setting)
+    if options.results:
+        write_results(lines, options.results, "control" if options.control else "paper")
+    print(json.dumps(lines, indent=1) if options.json else markdown(lines))
+    return 0 if all(len(set(line["right"].split(" of "))) == 1 for line in lines) else 1
 
 
 def _matrix(options: argparse.Namespace) -> int:

@@ -70,18 +70,23 @@ class GraphChallenge(Card[Options]):
 
     def examples(self, options: Options, count: int) -> Examples:
         """truth: `alive` [count] bool as published, or `y` [count, N] float32 computed in numpy."""
-        self.check_count(count)
-        if options.data is None:
-            x, source = samples.generated(self.neurons, count, options.seed), "generated inputs"
-        else:
-            x = self._official_inputs(options.data, count)
-            source = "official inputs"
-        published = self._has_official_weights(options) and options.layers == OFFICIAL_LAYERS
-        if options.data is not None and published and not options.control:
+        x, source = self.inputs(options, count)["x"], f"{'generated' if options.data is None else 'official'} inputs"
+        if options.data is not None and self.has_published_truth(options):
             path = options.data / f"neuron{self.neurons}-l{OFFICIAL_LAYERS}-categories.tsv"
             return Examples({"x": x}, {"alive": samples.load_categories(path, count)}, f"{source}, published truth")
         truth = {"y": reference.run(self.network(options), x)}
         return Examples({"x": x}, truth, f"{source}, no published truth: computed in numpy")
+
+    def inputs(self, options: Options, count: int) -> Arrays:
+        """x [count, N]; without the truth, which takes long to compute for large networks."""
+        self.check_count(count)
+        if options.data is None:
+            return {"x": samples.generated(self.neurons, count, options.seed)}
+        return {"x": self._official_inputs(options.data, count)}
+
+    def has_published_truth(self, options: Options) -> bool:
+        """Whether it is known without computing which samples are non-zero at the end."""
+        return self._has_official_weights(options) and options.layers == OFFICIAL_LAYERS and not options.control
 
     def _official_inputs(self, data: Path, count: int) -> NDArray[np.float32]:
         """Those of this size, or else the smallest ones enlarged."""
