@@ -29,5 +29,8 @@ def judge(header: Header, config: ChannelConfig) -> Verdict:
 
 
 def same_run(header: Header, config: ChannelConfig) -> bool:
-    """Is the frame of this run, so that this run's key must have signed it?"""
-    return header.run_tag == run_tag(config.run_id)
+    """Is the frame of this run and lease, so that this run's key must have signed it?
+
+    Another coordinator of the same run, which took over from a dead one, has another lease and a key of its own.
+    """
+    return header.run_tag == run_tag(config.run_id) and header.epoch == config.epoch

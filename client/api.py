@@ -13,32 +13,33 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError as AwsError
-from botocore.exceptions import ConnectionError as AwsConnectionError
-from botocore.exceptions import HTTPClientError
 from numpy.typing import NDArray
 
 from bundle.registry import delete_model, roll_back
 from bundle.store import S3Store
 from client.bill import RunBill, bill_of_run
-from client.errors import ClientError, CloudError, UsageError
+from client.cancel import cancel_run
+from client.delivery import POLL_S, deliver
+from client.errors import ClientError, UsageError
+from client.logs import LogLine, logs_of_run
 from client.target import Stage, find_stage
 from runs.catalog import describe_model, list_models
 from runs.errors import RunError, RunNotFound
 from runs.inputs import parse_uri
 from runs.objects import Objects
-from runs.record import GRACE_S, RunFiles
+from runs.record import GRACE_S, RunFiles, dead_letter_key, running
+from runs.request import run_id_of
+from runs.tenure import Tenures
 from runs.values import dump_npz, load_npz
 
 # Lambda takes 6 MB in a synchronous call; base64 adds a third.
 INLINE_BYTES = 4_000_000
-POLL_S = 0.25
-# How long a function may take from its invocation until it has accepted the request, cold start included.
-START_S = 60.0
+# Lambda's retries of a coordinator that died come within three minutes; after that nobody goes on with its run.
+LOST_S = 240.0
 
 
 class RunFailed(ClientError):
@@ -107,12 +108,11 @@ class Client:
             RunFailed: the run ended without an answer.
             CloudError: the cloud cannot be reached.
         """
-        run_id = run_id or uuid.uuid4().hex
+        key = str(fields.get("idempotency_key", ""))
+        run_id = run_id or (run_id_of(key) if key else uuid.uuid4().hex)
         event = {"model": model, "run_id": run_id, "encoding": "npz", **fields, **self._place(run_id, inputs)}
-        answer = self._invoke("infer", event)
-        if answer is None:
-            self._await_claim(run_id)
-        if answer is None or (wait and answer["status"] == "running"):
+        answer = deliver(self.stage, self._objects, event, run_id)
+        if wait and answer["status"] == "running":
             return self.result(run_id, wait=True)
         return self.answer(answer)
 
@@ -129,11 +129,41 @@ class Client:
             if answer is not None:
                 return self.answer(answer)
             if not self._goes_on(files):
-                message = f"run {run_id}: its deadline has passed and it left no result: send the request again"
+                message = f"run {run_id}: rank 0 is dead and nobody goes on: fsd retry {run_id}"
                 raise RunFailed(run_id, {"type": "run_lost", "message": message, "retry": True})
             if not wait:
                 return Answer(run_id, "running", {}, {"run_id": run_id, "status": "running"})
             time.sleep(POLL_S)
+
+    def cancel(self, run_id: str) -> dict[str, Any]:
+        """End a run; its answer: `cancelled`, or how it ended before that.
+
+        Raises:
+            UsageError: there is no such run.
+            CloudError: the cloud cannot be reached.
+        """
+        return cancel_run(self.stage, self._objects, run_id)
+
+    def retry(self, run_id: str, *, wait: bool = True) -> Answer:
+        """Send the request of a run that failed, or was cancelled, once more; a run of its own, the same for each call.
+
+        Raises:
+            UsageError: there is no such run, or it goes on, or it is done.
+            RunFailed: it failed again.
+        """
+        files = RunFiles(self._objects, run_id)
+        if self._goes_on(files) and (record := files.record() or running(run_id))["status"] in ("running", "done"):
+            raise UsageError(f"run {run_id}: expected one that failed or was cancelled, it is {record['status']}")
+        request = replace(files.read_claim().request, run_id=run_id_of(f"retry of {run_id}"), idempotency_key="")
+        answer = deliver(self.stage, self._objects, request.to_json(), request.run_id)
+        self._objects.remove(dead_letter_key(run_id))
+        return self.result(request.run_id, wait=True) if wait and answer["status"] == "running" else self.answer(answer)
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """The runs that failed for good and were not retried, each with its error."""
+        keys = [key for page in self._objects.keys(dead_letter_key("")[: -len(".json")]) for key in page]
+        found = (self._objects.get(key) for key in keys)
+        return [dict(json.loads(stored.data)) for stored in found if stored is not None]
 
     def models(self) -> list[dict[str, Any]]:
         """The registered models."""
@@ -164,7 +194,16 @@ class Client:
         Raises:
             UsageError: the logs know no such run (yet).
         """
-        return bill_of_run(self.stage, run_id)
+        record = RunFiles(self._objects, run_id).record() or {}
+        return bill_of_run(self.stage, run_id, record.get("lost_request_ids", ()))
+
+    def logs(self, run_id: str) -> list[LogLine]:
+        """What the ranks of a run wrote to their logs, by time.
+
+        Raises:
+            UsageError: the logs know no such run (yet).
+        """
+        return logs_of_run(self.stage, run_id)
 
     def _place(self, run_id: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, str]:
         data = dump_npz(inputs)
@@ -174,35 +213,6 @@ class Client:
         self._objects.put(key, data)
         return {"inputs_uri": f"s3://{self.stage.bucket}/{key}"}
 
-    def _invoke(self, function: str, event: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The function's answer; None when the connection ended before it came: the run may go on."""
-        try:
-            answer = self.stage.functions.invoke(
-                FunctionName=self.stage.function(function), Payload=json.dumps(event).encode()
-            )
-        except AwsConnectionError as error:
-            raise CloudError(f"the cloud does not answer: {error}") from error
-        except HTTPClientError:
-            return None
-        except AwsError as error:
-            raise CloudError(f"{function}: {error}") from error
-        payload = json.loads(answer["Payload"].read())
-        if answer.get("FunctionError"):
-            raise CloudError(f"{function} failed: {payload.get('errorType')}: {payload.get('errorMessage')}")
-        return dict(payload)
-
-    def _await_claim(self, run_id: str) -> None:
-        """Wait for a request whose connection was lost to be accepted: the function may still be starting.
-
-        Raises:
-            CloudError: it was not; nothing runs.
-        """
-        until = time.monotonic() + START_S
-        while self._objects.get(RunFiles(self._objects, run_id).key("request.json")) is None:
-            if time.monotonic() > until:
-                raise CloudError(f"run {run_id}: the connection was lost and the request not accepted in {START_S:g} s")
-            time.sleep(POLL_S)
-
     def _goes_on(self, files: RunFiles) -> bool:
         try:
             claim = files.read_claim()
@@ -210,7 +220,10 @@ class Client:
             raise UsageError(str(error)) from None
         except RunError as error:
             raise ClientError(str(error)) from error
-        return time.time() < claim.deadline + GRACE_S
+        tenures = Tenures(self._objects, files.run_id)
+        tenure = tenures.current()
+        alive = tenure is not None and tenures.left_s(tenure) > -LOST_S
+        return alive and time.time() < claim.deadline + GRACE_S
 
     def answer(self, answer: Mapping[str, Any]) -> Answer:
         """What the `infer` function gave, with its outputs as arrays, fetched from S3 where they lie there.
@@ -218,7 +231,7 @@ class Client:
         Raises:
             RunFailed: it is a failure.
         """
-        if answer["status"] == "failed":
+        if answer["status"] in ("failed", "cancelled"):
             raise RunFailed(str(answer["run_id"]), answer["error"])
         outputs = self._outputs(answer)
         return Answer(str(answer["run_id"]), str(answer["status"]), outputs, _without_outputs(answer))

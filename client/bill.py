@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from client.errors import UsageError
+from client.logs import FUNCTIONS, log_lines
 from client.target import Stage
 from costs import Bill, RunUsage, calls_to_json, gather, gather_all, make_bill, parse_usage_line
-
-_FUNCTIONS = ("infer", "worker")
 
 
 @dataclass(frozen=True)
@@ -41,40 +40,31 @@ class RunBill:
         }
 
 
-def bill_of_run(stage: Stage, run_id: str) -> RunBill:
+def bill_of_run(stage: Stage, run_id: str, lost: Collection[str] = ()) -> RunBill:
     """Read the logs and price what they hold.
+
+    lost: request ids of invocations that died before they wrote what they had called: their Lambda time counts.
 
     Raises:
         UsageError: no function has logged anything of this run (logs take some seconds to arrive).
     """
-    usage = gather_all([_function_usage(stage, name, run_id) for name in _FUNCTIONS])
+    usage = gather_all([_function_usage(stage, name, run_id, lost) for name in FUNCTIONS])
     if not usage.records:
         raise UsageError(f"run {run_id}: not in the logs; they take some seconds to arrive")
     return RunBill(run_id, usage, make_bill(usage.calls, usage.lambdas))
 
 
-def _function_usage(stage: Stage, name: str, run_id: str) -> RunUsage:
-    group = f"/aws/lambda/{stage.function(name)}"
-    usage = [line for line in _log_lines(stage, group, f'"{run_id}"') if _is_of(line, run_id)]
+def _function_usage(stage: Stage, name: str, run_id: str, lost: Collection[str]) -> RunUsage:
+    usage = [line.text for line in log_lines(stage, name, f'"{run_id}"') if _is_of(line.text, run_id)]
     request_ids = {record.request_id for line in usage if (record := parse_usage_line(line))}
     reports = [
-        line
-        for request_id in sorted(request_ids)
-        for line in _log_lines(stage, group, f'"REPORT RequestId: {request_id}"')
+        line.text
+        for request_id in sorted({*request_ids, *lost})
+        for line in log_lines(stage, name, f'"REPORT RequestId: {request_id}"')
     ]
-    return gather([*usage, *reports], run_id, function=name)
+    return gather([*usage, *reports], run_id, function=name, request_ids=lost)
 
 
 def _is_of(line: str, run_id: str) -> bool:
     record = parse_usage_line(line)
     return record is not None and record.run_id == run_id
-
-
-def _log_lines(stage: Stage, group: str, pattern: str) -> Iterator[str]:
-    pages = stage.logs.get_paginator("filter_log_events")
-    try:
-        for page in pages.paginate(logGroupName=group, filterPattern=pattern):
-            for event in page["events"]:
-                yield str(event.get("message", "")).rstrip("\n")
-    except stage.logs.exceptions.ResourceNotFoundException:
-        return

@@ -10,12 +10,12 @@ from client.api import RunFailed
 from client.errors import ClientError
 from costs.errors import CostError
 from partition.errors import CompileError
-from runs.errors import BadRequest, ModelNotFound, QuotaTooSmall, RunError
+from runs.errors import BadRequest, BudgetTooSmall, ModelNotFound, QuotaTooSmall, RunError
 from zoo.errors import ZooError
 
 # A machine without enough memory is one to be mended by the user, too.
 _USER = (ClientError, BundleError, CompileError, CostError, RunError, ZooError, AwsError, BotoCoreError, MemoryError)
-_CALLERS_FAULT = {BadRequest.code, ModelNotFound.code, QuotaTooSmall.code}
+_CALLERS_FAULT = {BadRequest.code, BudgetTooSmall.code, ModelNotFound.code, QuotaTooSmall.code}
 
 
 def exit_status(error: BaseException) -> int | None:

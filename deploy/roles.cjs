@@ -69,12 +69,16 @@ module.exports = async ({ resolveVariable }) => {
   const roles = {
     InferRole: role(service, 'infer', [
       read('models/', 'bundles/', 'runs/', 'lanes/'),
-      write('runs/', 'lanes/'),
+      write('runs/', 'lanes/', 'dead/'),
       remove('runs/'),
       list(),
       ...exchange(service),
       invoke(service, 'worker', 'infer'),
       allow(['lambda:GetAccountSettings'], ['*']),
+      allow(
+        ['sqs:SendMessage', 'sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'],
+        [{ 'Fn::GetAtt': ['LineQueue', 'Arn'] }],
+      ),
       ...others,
     ]),
     WorkerRole: role(service, 'worker', [

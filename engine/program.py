@@ -53,9 +53,7 @@ class Exchange:
 
     step:   the same number on every rank of the group: it is the key that its frames are matched by.
     axis:   the axis that is split or joined; negative counts from the end.
-    unit:   pieces of the axis are whole multiples of so many elements (a head, a group).
-    blocks: the axis is that many equal blocks, and a piece is a piece of each, one after another.
-    join_axis, join_blocks: for kind "all_to_all", the axis that is joined, `axis` being the one that is split.
+    join_axis: for kind "all_to_all", the axis that is joined, `axis` being the one that is split.
     group:  the ranks that take part, in reduction and concatenation order.
     root:   the rank that scatters, broadcasts, gathers or reduces; for send/recv the other end.
     reduce: "sum", "max", "min", ... for the reducing kinds; empty for the others. Added in group order.
@@ -74,10 +72,7 @@ class Exchange:
     output: str
     group: tuple[int, ...]
     axis: int = 0
-    unit: int = 1
-    blocks: int = 1
     join_axis: int = 0
-    join_blocks: int = 1
     root: int = 0
     reduce: str = ""
     maps: str = ""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from costs.meter import Meter
 from engine.cache import ShardCache
 from runs.aws import make_clients
+from runs.log import Log
 from runs.service import Invocation, Service
 from runs.settings import read_settings
 
@@ -37,8 +38,8 @@ def service() -> Service:
     return Service(read_settings(os.environ), make_clients(meter), meter, ShardCache(cache_bytes))
 
 
-def begin(context: LambdaContext | Any) -> Invocation:
-    """What this invocation is."""
+def begin(context: LambdaContext | Any, function: str) -> Invocation:
+    """What this invocation of a function is."""
     here = service()
     return Invocation(
         request_id=str(context.aws_request_id),
@@ -46,4 +47,5 @@ def begin(context: LambdaContext | Any) -> Invocation:
         ends_at=time.monotonic() + context.get_remaining_time_in_millis() / 1000,
         cold=here.take_fresh(),
         calls_before=here.meter.snapshot(),
+        log=Log({"function": function, "request_id": str(context.aws_request_id)}),
     )

@@ -6,13 +6,23 @@ from typing import Any
 
 from costs import usage_line
 from handlers.environment import LambdaContext, begin, service
+from runs.checkup import checkup
+from runs.line import is_from_line, relay
 from runs.serve import serve
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer a request, or go on with a run that was handed over."""
-    invocation = begin(context)
-    answer = serve(service(), event, invocation)
+    """Answer a request, go on with a run that was left, or call those that stood in line."""
+    invocation = begin(context, "infer")
+    if event == {"doctor": True}:
+        return checkup(service(), invocation)
+    if is_from_line(event):
+        runs = relay(service(), event)
+        answer: dict[str, Any] = {"relayed": runs}
+    else:
+        answer = serve(service(), event, invocation)
+        runs = [str(answer["run_id"])]
     calls = service().calls_of(invocation)
-    print(usage_line(str(answer["run_id"]), 1, 0, invocation.request_id, calls))
+    for run_id in runs:
+        print(usage_line(run_id, 1, 0, invocation.request_id, calls))
     return answer

@@ -24,7 +24,7 @@ from zoo.sources import default_name, locate
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """The new model's entry, or `{"status": "failed", "error"}`; nothing is registered then."""
-    invocation = begin(context)
+    invocation = begin(context, "register")
     try:
         request = CompileRequest.from_json(event)
         name = request.name or default_name(request.model)

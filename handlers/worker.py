@@ -12,7 +12,7 @@ from runs.start import StartMessage
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take part in a run until its end."""
-    invocation = begin(context)
+    invocation = begin(context, "worker")
     start = StartMessage.from_json(event)
     try:
         return follow(service(), start, invocation)

@@ -41,11 +41,11 @@ def _kind(source: Placement, target: Placement) -> str:
             return "scatter"
         case Replicate(), Single():
             return "keep"
-        case Replicate(), Shard(blocks=1):
+        case Replicate(), Shard():
             return "slice"
         case Shard(), Replicate():
             return "all_gather"
-        case Shard(), Shard() if source.axis != target.axis:
+        case Shard(), Shard() if source != target:
             return "all_to_all"
         case Shard(), Single():
             return "gather"

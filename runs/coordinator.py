@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,9 @@ from runs.start import StartMessage
 from runs.values import Array
 from runs.watch import HandOver, Watch, monotonic
 from runs.wiring import open_channel
+
+# A cold start takes some seconds. A worker that has not said hello by then is started once more.
+HEDGE_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -175,13 +178,24 @@ class Coordinator:
             return StartFailed(f"needed {size} slots, got {len(hellos) + 1}; quota {quota}; {cause}")
 
         self.desk.too_few = too_few
-        at = monotonic(self.progress.attempt_at) + self.request.start_s
-        with self.watch.limited("start", at, lambda: too_few(f"no hello within start_s={self.request.start_s:g}")):
+        began_at, start_s = monotonic(self.progress.attempt_at), self.request.start_s
+        with (
+            self.watch.limited("start", began_at + start_s, lambda: too_few(f"no hello within start_s={start_s:g}")),
+            self.watch.limited("hedge", began_at + min(HEDGE_S, start_s / 2), _Late),
+        ):
             while missing := [slot for slot in range(1, size) if slot not in hellos]:
-                slot, _, hello = channel.recv_json_any([(slot, Tag(HELLO)) for slot in missing])
-                hellos[slot] = _mapping(hello)
+                self._hear_one(channel, missing)
         self.desk.too_few = None
         return [frozenset(hellos[slot]["held"]) if slot else frozenset() for slot in range(size)]
+
+    def _hear_one(self, channel: Channel, missing: Sequence[int]) -> None:
+        """Wait for a hello. Those that are late are started once more: the claims let one copy of each in."""
+        try:
+            slot, _, hello = channel.recv_json_any([(slot, Tag(HELLO)) for slot in missing])
+            self.progress.hellos[slot] = _mapping(hello)
+        except _Late:
+            self.watch.lift("hedge")
+            start_workers(self.service, [self._start_message(slot) for slot in missing])
 
     def _compute(self, execution: Execution, channel: Channel, inputs: Mapping[str, Array]) -> dict[str, Array]:
         with self.progress.phase("load"):
@@ -203,6 +217,10 @@ class Coordinator:
     def _move_wait(self, seconds: float) -> None:
         self.progress.spend("compute", -seconds)
         self.progress.spend("wait", seconds)
+
+
+class _Late(Exception):
+    """Some workers have not said hello for so long that their events may be lost."""
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

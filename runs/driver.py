@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,12 +16,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from bundle.manifest import Manifest
 from runs.claims import Claims
 from runs.coordinator import Coordinator, Outcome
-from runs.errors import DeadlineExceeded, LeaseLost, ProgramFailed, RunError, StartFailed, WorkerFailed
+from runs.drain import drain_lane
+from runs.errors import DeadlineExceeded, LeaseLost, ProgramFailed, RunError, StartFailed, Superseded, WorkerFailed
 from runs.execute import Execution
 from runs.failures import FailureDesk
+from runs.keeper import Keeper
 from runs.launch import check_quota
 from runs.lease import LaneTable, Lease
-from runs.lease_keeper import LEASE_S, LeaseKeeper
+from runs.log import Log
 from runs.progress import Progress
 from runs.record import RunFiles
 from runs.request import Request
@@ -30,6 +32,9 @@ from runs.values import Array
 from runs.watch import HandOver, Watch, monotonic
 from runs.wiring import choose_channel
 
+# A lease outlives three renewals that fail. One PUT each: 1.5e-5 USD a minute.
+LEASE_S = 60.0
+RENEW_S = 20.0
 # The process that goes on with a run may start cold before it renews the lease.
 HAND_OVER_LEASE_S = 180.0
 LEASE_CHECK_S = 1.0
@@ -44,6 +49,7 @@ class Driver:
     """Rank 0 of one run in this process.
 
     deadline: seconds since 1970. watch: what interrupts rank 0 while it waits.
+    lane_wait_s: how long to wait here for a free lane. on_attempt: is told the number of each further attempt.
     """
 
     service: Service
@@ -53,6 +59,8 @@ class Driver:
     invocation: Invocation
     progress: Progress
     watch: Watch
+    lane_wait_s: float
+    on_attempt: Callable[[int], None]
 
     def run(self, inputs: Mapping[str, Array]) -> Outcome:
         """The answer to these inputs. The lane is returned and nothing of the exchange left, however it ends.
@@ -85,9 +93,15 @@ class Driver:
         with self.progress.phase("start"):
             self.progress.channel = choose_channel(self.service, self.request.channel, size)
             check_quota(self.service, size)
-            self.progress.lease = self._lanes.acquire(self.request.run_id, LEASE_S, self.request.lane_wait_s)
+            self.progress.lease = self._lease()
         self.progress.attempt_at = time.time()
+        self._log.info("lane", lane=self.progress.lease.lane, epoch=self.progress.lease.epoch)
         return self.progress.lease
+
+    def _lease(self) -> Lease:
+        run_id = self.request.run_id
+        former = self._lanes.reclaim(run_id, LEASE_S) if self.progress.abandoned else None
+        return former or self._lanes.acquire(run_id, LEASE_S, self.lane_wait_s)
 
     @contextlib.contextmanager
     def _lane(self, lease: Lease) -> Iterator[None]:
@@ -97,7 +111,7 @@ class Driver:
         except HandOver:
             self.progress.lease = self._lanes.renew(self.progress.lease or lease, HAND_OVER_LEASE_S)
             raise
-        except LeaseLost:
+        except (LeaseLost, Superseded):
             raise
         except BaseException as error:
             self._give_up(error)
@@ -107,20 +121,24 @@ class Driver:
 
     @contextlib.contextmanager
     def _kept(self, lease: Lease) -> Iterator[None]:
-        with LeaseKeeper(self._lanes, lease) as keeper:
+        with Keeper(lease, lambda held: self._lanes.renew(held, LEASE_S), RENEW_S) as keeper:
             self.watch.poll(LEASE_CHECK_S, keeper.check)
             try:
                 yield
             finally:
                 keeper.stop()
-                self.progress.lease = keeper.lease
+                self.progress.lease = keeper.value
 
     def _leave_lane(self) -> None:
-        try:
+        """Return the lane and delete what was exchanged, unless a zombie's: then both are the next driver's."""
+        lease = self.progress.lease
+        if lease is None:
+            return
+        if self.progress.abandoned:
+            lease = self._lanes.renew(lease, LEASE_S)
+            drain_lane(self.service, lease.lane, min(self.manifest.world_size, self.service.settings.ranks))
+        if self._lanes.release(lease):
             self._files.sweep()
-        finally:
-            if self.progress.lease is not None:
-                self._lanes.release(self.progress.lease)
 
     def _attempts(self, inputs: Mapping[str, Array]) -> Outcome:
         desk = FailureDesk(self.request.run_id, self.progress.attempt)
@@ -130,9 +148,11 @@ class Driver:
             try:
                 return self._attempt(desk, inputs)
             except (StartFailed, WorkerFailed) as error:
+                self._log.error("attempt lost", error=error.to_json())
                 self._check_mendable(error)
                 self._bar_late_starts()
                 self.progress.begin_attempt()
+                self.on_attempt(self.progress.attempt)
                 desk.attempt, desk.too_few = self.progress.attempt, None
                 if isinstance(error, StartFailed):
                     self._sleep(PAUSE_S)
@@ -170,6 +190,7 @@ class Driver:
 
     def _give_up(self, error: BaseException) -> None:
         """Wait for the workers of the attempt under way to leave, so that they leave nothing behind."""
+        self.progress.lose_attempt()
         self.progress.abandoned = self.progress.abandoned or self.progress.launched
         dead = error.details.get("slot") if isinstance(error, RunError) else None
         with contextlib.suppress(BotoCoreError, ClientError):
@@ -178,6 +199,10 @@ class Driver:
     def _sleep(self, seconds: float) -> None:
         self.watch.check()
         time.sleep(seconds)
+
+    @property
+    def _log(self) -> Log:
+        return rank_0_log(self.invocation, self.request, self.progress)
 
     @property
     def _lanes(self) -> LaneTable:
@@ -190,3 +215,8 @@ class Driver:
     @property
     def _files(self) -> RunFiles:
         return RunFiles(self.service.objects, self.request.run_id)
+
+
+def rank_0_log(invocation: Invocation, request: Request, progress: Progress) -> Log:
+    """The log of rank 0 in the attempt under way."""
+    return invocation.log.bind(run_id=request.run_id, attempt=progress.attempt, rank=0, slot=0)

@@ -36,6 +36,12 @@ class QuotaTooSmall(RunError):
     code = "quota_too_small"
 
 
+class BudgetTooSmall(RunError):
+    """The request's limits in time or money cannot hold: raise them, or register the model otherwise."""
+
+    code = "budget_too_small"
+
+
 class NoFreeLane(RunError):
     """All lanes are leased to other runs."""
 
@@ -57,6 +63,13 @@ class WorkerFailed(RunError):
     retry = True
 
 
+class OutOfTime(RunError):
+    """A worker's function will be ended soon: it leaves while it can still say so."""
+
+    code = "out_of_time"
+    retry = True
+
+
 class ProgramFailed(RunError):
     """The program refused these inputs in one attempt and in the next: a third one would end the same way."""
 
@@ -70,8 +83,21 @@ class DeadlineExceeded(RunError):
     retry = True
 
 
+class Cancelled(RunError):
+    """Somebody asked that the run end."""
+
+    code = "cancelled"
+
+
+class Superseded(RunError):
+    """Another process drives the run now: this one is a zombie, and leaves no word."""
+
+    code = "superseded"
+    retry = True
+
+
 class RunLost(RunError):
-    """Its coordinator is gone, and with it the run."""
+    """Its coordinator died in every attempt. Details: request_ids."""
 
     code = "run_lost"
     retry = True

@@ -95,6 +95,11 @@ def parse_failure(text: str) -> FailureNotice | None:
     )
 
 
+def cause_of(answer: object) -> str:
+    """Kind and message of the answer of a function that failed, as Lambda gives it."""
+    return ": ".join(filter(None, _cause(answer))) or "no reason given"
+
+
 def _cause(answer: object) -> tuple[str, str]:
     if not isinstance(answer, Mapping):
         return "", _one_line(str(answer))

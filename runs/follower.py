@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from channels.base import Channel
-from channels.errors import ChannelError, Fenced, RunAborted
+from channels.errors import ChannelError, ChannelTimeout, Fenced, RunAborted
 from channels.tags import ASSIGN, HELLO, REPORT, Tag
 from costs import CallCount, billed_units, merge
 from runs.claims import Claims
+from runs.errors import OutOfTime
 from runs.execute import Execution
 from runs.faults import fault_of
+from runs.log import Log
 from runs.manifests import cached_manifest
 from runs.record import RunFiles
 from runs.selfcount import with_own_cost
 from runs.service import Invocation, Service
 from runs.start import StartMessage
+from runs.tenure import LEASE_S, Tenures
 from runs.watch import RunOver, Watch
 from runs.wiring import open_channel
 
-# How often a worker that waits asks whether the run has a record already.
-LOOK_S = 10.0
+# How often a worker that waits asks whether the run has a record already, or nobody who drives it.
+LOOK_S = 5.0
+# The attempt or the run is over, and rank 0 knows: nothing is to be told, neither by us nor by Lambda.
+_OVER = (Fenced, RunAborted, RunOver, ChannelTimeout)
+# Before Lambda ends its function, a worker tells the others.
+MARGIN_S = 5.0
 
 
 def follow(service: Service, start: StartMessage, invocation: Invocation) -> dict[str, Any]:
@@ -36,12 +44,16 @@ def follow(service: Service, start: StartMessage, invocation: Invocation) -> dic
     """
     claims = Claims(service.objects, start.run_id, start.attempt)
     claim = claims.take(start.slot)
+    log = _log_of(start, invocation)
     if claim is None:
+        log.info("left", reason="another copy has the slot")
         return {"status": "left", "reason": f"slot {start.slot} of attempt {start.attempt} is claimed"}
-    channel = open_channel(service, start, check=_leave_when_over(service, start))
+    check = _leave_when_over(service, start, invocation)
+    channel = open_channel(service, start, check=check)
     try:
-        return {"rank": _take_part(service, start, invocation, channel), "status": "done"}
-    except (Fenced, RunAborted, RunOver) as error:
+        return {"rank": _take_part(service, start, invocation, channel, check), "status": "done"}
+    except _OVER as error:
+        log.info("left", reason=str(error))
         claims.leave(start.slot, claim)
         return {"status": "left", "reason": str(error)}
     except Exception:
@@ -51,36 +63,56 @@ def follow(service: Service, start: StartMessage, invocation: Invocation) -> dic
         channel.close()
 
 
-def _leave_when_over(service: Service, start: StartMessage) -> Callable[[], None]:
-    """A check for a slot that nobody tells of the run's end: it came late, or its notice is gone with the exchange."""
+def _leave_when_over(service: Service, start: StartMessage, invocation: Invocation) -> Callable[[], None]:
+    """A check for a slot that nobody tells of the end: it came late, its notice is gone, rank 0 is dead, time is up."""
     watch, files = Watch(), RunFiles(service.objects, start.run_id)
+    tenures = Tenures(service.objects, start.run_id)
+    began_at = time.monotonic()
 
     def look() -> None:
         if files.record() is not None:
             raise RunOver(f"run {start.run_id} has ended")
+        tenure = tenures.current()
+        if tenure is None or tenure.attempt > start.attempt:
+            raise RunOver(f"run {start.run_id}: attempt {start.attempt} is over")
+        if time.monotonic() - began_at > LEASE_S and tenures.left_s(tenure) < 0:
+            raise RunOver(f"run {start.run_id}: nobody drives it any more")
 
     watch.poll(LOOK_S, look)
+    watch.limit(
+        "time", invocation.ends_at - MARGIN_S, lambda: OutOfTime(f"slot {start.slot}: its function's time is up")
+    )
     return watch.check
 
 
-def _take_part(service: Service, start: StartMessage, invocation: Invocation, channel: Channel) -> int:
+def _take_part(
+    service: Service, start: StartMessage, invocation: Invocation, channel: Channel, check: Callable[[], None]
+) -> int:
     execution: Execution | None = None
+    log = _log_of(start, invocation)
     try:
         channel.send_json(0, Tag(HELLO), {"held": sorted(service.cache.held()), "request_id": invocation.request_id})
         manifest = cached_manifest(service, start.bundle_id)
         assigned: Any = channel.recv_json(0, Tag(ASSIGN))
         slots = tuple(int(slot) for slot in assigned["slots"])
         execution = Execution(service, manifest, slots.index(start.slot), slots)
-        execution.run(channel, {}, interrupt=lambda: None, state=None)
+        log.info("start", rank=execution.rank, cold=invocation.cold)
+        execution.run(channel, {}, interrupt=check, state=None)
         channel.flush()
+        log.info("end", rank=execution.rank, seconds=round(time.monotonic() - invocation.started_at, 4))
         _report(service, invocation, channel, execution)
         return execution.rank
-    except (Fenced, RunAborted, RunOver):
+    except _OVER:
         raise
     except Exception as error:
-        step = execution.step if execution else None
+        rank, step = (execution.rank, execution.step) if execution else (None, None)
+        log.error("failed", rank=rank, step=step, error=f"{type(error).__name__}: {error}")
         _tell_others(channel, fault_of(start.slot, error, invocation.request_id, step).to_text())
         raise
+
+
+def _log_of(start: StartMessage, invocation: Invocation) -> Log:
+    return invocation.log.bind(run_id=start.run_id, attempt=start.attempt, slot=start.slot)
 
 
 def _report(service: Service, invocation: Invocation, channel: Channel, execution: Execution) -> None:

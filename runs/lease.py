@@ -48,7 +48,7 @@ class LaneTable:
         self._skew_s = 0.0
 
     def acquire(self, run_id: str, duration_s: float, wait_s: float) -> Lease:
-        """Lease any free lane for `duration_s`, waiting at most `wait_s` for one.
+        """Lease any free lane for `duration_s`, waiting at most `wait_s` for one. One that the run has is free to it.
 
         Raises:
             NoFreeLane: all are leased to other runs.
@@ -68,10 +68,18 @@ class LaneTable:
             self._sleep(pause)
             waited += pause
 
-    def release(self, lease: Lease) -> None:
-        """Return the lane. Nothing happens when it has expired and is another's by now."""
+    def reclaim(self, run_id: str, duration_s: float) -> Lease | None:
+        """Lease again the lane that a run's dead coordinator held, under a new epoch; None when it held none."""
+        for lane in range(self._lanes):
+            stored = self._objects.get(_key(lane))
+            if stored is not None and _decode(lane, stored).run_id == run_id:
+                return self._try(lane, run_id, duration_s)
+        return None
+
+    def release(self, lease: Lease) -> bool:
+        """Return the lane; False, and nothing happens, when it has expired and is another's by now."""
         free = _encode(Lease(lease.lane, lease.epoch, "", 0.0))
-        self._objects.replace(_key(lease.lane), free, lease.etag)
+        return self._objects.replace(_key(lease.lane), free, lease.etag) is not None
 
     def epoch(self, lane: int) -> int:
         """Number of the newest lease of a lane; 0 before the first."""
@@ -85,8 +93,8 @@ class LaneTable:
             LeaseLost: the lane is another run's by now.
         """
         renewed = Lease(lease.lane, lease.epoch, lease.run_id, self._now() + duration_s)
-        etag = self._objects.replace(_key(lease.lane), _encode(renewed), lease.etag)
-        if etag is None:
+        etag = self._objects.replace(_key(lease.lane), _encode(renewed), lease.etag) or self._own(lease)
+        if not etag:
             raise LeaseLost(f"lane {lease.lane}: lease {lease.epoch} of run {lease.run_id} is another's by now")
         return Lease(renewed.lane, renewed.epoch, renewed.run_id, renewed.expires_at, etag)
 
@@ -98,11 +106,19 @@ class LaneTable:
         else:
             self._skew_s = stored.now - time.time()
             held = _decode(lane, stored)
-            if held.run_id and held.expires_at > stored.now:
+            if held.run_id not in ("", run_id) and held.expires_at > stored.now:
                 return None
             wanted = Lease(lane, held.epoch + 1, run_id, stored.now + duration_s)
             etag = self._objects.replace(_key(lane), _encode(wanted), stored.etag)
         return None if etag is None else Lease(lane, wanted.epoch, run_id, wanted.expires_at, etag)
+
+    def _own(self, lease: Lease) -> str:
+        """Version of a lease that is held after all, because the answer to the SDK's first try was lost; else empty."""
+        stored = self._objects.get(_key(lease.lane))
+        if stored is None:
+            return ""
+        held = _decode(lease.lane, stored)
+        return stored.etag if (held.epoch, held.run_id) == (lease.epoch, lease.run_id) else ""
 
     def _now(self) -> float:
         """S3's time, as far as its last answer told it."""
@@ -120,6 +136,19 @@ def _encode(lease: Lease) -> bytes:
 def _decode(lane: int, stored: Stored) -> Lease:
     held = json.loads(stored.data)
     return Lease(lane, int(held["epoch"]), str(held["run_id"]), float(held["expires_at"]), stored.etag)
+
+
+def lane_states(objects: Objects, lanes: int) -> list[dict[str, object]]:
+    """Lane, state (free, leased or expired), and by which run."""
+    return [_state(lane, objects.get(_key(lane))) for lane in range(lanes)]
+
+
+def _state(lane: int, stored: Stored | None) -> dict[str, object]:
+    if stored is None:
+        return {"lane": lane, "state": "free", "run_id": "", "epoch": 0}
+    held = _decode(lane, stored)
+    state = "free" if not held.run_id else "leased" if held.expires_at > stored.now else "expired"
+    return {"lane": lane, "state": state, "run_id": held.run_id, "epoch": held.epoch}
 
 
 def held_lanes(objects: Objects, lanes: int) -> Sequence[Lease]:

@@ -19,11 +19,12 @@ _LOST = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 
 @dataclass(frozen=True)
 class Stored:
-    """An object as read: its bytes, its entity tag, and S3's time of the answer (seconds since 1970)."""
+    """An object as read: its bytes, its entity tag, and by S3's clock when it was written and read (s since 1970)."""
 
     data: bytes
     etag: str
     now: float
+    written_at: float = 0.0
 
 
 class Objects:
@@ -41,7 +42,7 @@ class Objects:
             if _code(error) in _MISSING:
                 return None
             raise
-        return Stored(answer["Body"].read(), answer["ETag"], _date(answer))
+        return Stored(answer["Body"].read(), answer["ETag"], _date(answer), answer["LastModified"].timestamp())
 
     def put(self, key: str, data: bytes) -> None:
         """Write, whatever is there."""
@@ -59,6 +60,10 @@ class Objects:
         """The keys under a prefix, by the page."""
         for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
             yield [entry["Key"] for entry in page.get("Contents", [])]
+
+    def remove(self, key: str) -> None:
+        """Delete one object, or none."""
+        self._s3.delete_object(Bucket=self.bucket, Key=key)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete up to 1,000 objects, those that are not there included."""

@@ -28,6 +28,7 @@ class Progress:
     mac_key:    hex digits of the run's secret, the same for all attempts, so that an older one can believe a newer.
     started_at, attempt_at: when the run and the attempt began, in seconds since 1970.
     abandoned:  an attempt was given up after its workers had been started: what they did is not in any report.
+    lost:       request ids of the invocations that took part in it, as far as they are known.
     causes:     why earlier attempts failed, where the same cause would end the next one, too.
     channel:    how tensors travel, once that is decided.
     hellos:     what each slot that has come said of itself.
@@ -37,6 +38,7 @@ class Progress:
     outputs:    the graph's outputs, once computed.
     phases:     seconds by phase, summed over the processes that were rank 0.
     segments:   (memory_mb, seconds) of those that handed the run over.
+    left_by:    how the last of them did: to an invocation ("hand"), or to the queue of those without a lane ("line").
     calls:      calls they made.
     """
 
@@ -45,6 +47,7 @@ class Progress:
     started_at: float = field(default_factory=time.time)
     attempt_at: float = field(default_factory=time.time)
     abandoned: bool = False
+    lost: list[str] = field(default_factory=list)
     causes: list[str] = field(default_factory=list)
     channel: str = ""
     lease: Lease | None = None
@@ -55,6 +58,7 @@ class Progress:
     inbox: bytes = b""
     phases: dict[str, float] = field(default_factory=dict)
     segments: list[tuple[int, float]] = field(default_factory=list)
+    left_by: str = ""
     calls: Mapping[str, CallCount] = field(default_factory=dict)
 
     def spend(self, phase: str, seconds: float) -> None:
@@ -70,12 +74,25 @@ class Progress:
         finally:
             self.spend(name, time.perf_counter() - started)
 
+    def lose_attempt(self) -> None:
+        """Note who took part in the attempt under way, and will not report."""
+        ids = [str(hello["request_id"]) for hello in self.hellos.values() if hello.get("request_id")]
+        self.lost += [request_id for request_id in ids if request_id not in self.lost]
+
     def begin_attempt(self) -> None:
         """Forget the attempt under way and begin the next, on the same lane."""
+        self.lose_attempt()
         self.attempt += 1
         self.attempt_at = time.time()
         self.launched, self.hellos, self.slots = False, {}, ()
         self.machine, self.inbox = None, b""
+
+    def forget_driver(self, request_id: str) -> None:
+        """Begin anew after a driver that died: its lane is to be leased again, its attempt is lost."""
+        if request_id:
+            self.lost.append(request_id)
+        self.abandoned, self.lease, self.channel = True, None, ""
+        self.begin_attempt()
 
 
 def dump_progress(progress: Progress) -> bytes:
@@ -88,6 +105,7 @@ def dump_progress(progress: Progress) -> bytes:
         "started_at": progress.started_at,
         "attempt_at": progress.attempt_at,
         "abandoned": progress.abandoned,
+        "lost": progress.lost,
         "causes": progress.causes,
         "channel": progress.channel,
         "lease": asdict(progress.lease) if progress.lease else None,
@@ -98,6 +116,7 @@ def dump_progress(progress: Progress) -> bytes:
         "tensors": list(tensors),
         "phases": progress.phases,
         "segments": progress.segments,
+        "left_by": progress.left_by,
         "calls": calls_to_json(progress.calls),
     }
     blobs = [json.dumps(header).encode(), progress.inbox, *map(codec.encode, tensors.values())]
@@ -119,6 +138,7 @@ def load_progress(data: bytes) -> Progress:
         started_at=header["started_at"],
         attempt_at=header["attempt_at"],
         abandoned=header["abandoned"],
+        lost=header["lost"],
         causes=header["causes"],
         channel=header["channel"],
         lease=Lease(**header["lease"]) if header["lease"] else None,
@@ -129,6 +149,7 @@ def load_progress(data: bytes) -> Progress:
         inbox=blobs[1],
         phases=header["phases"],
         segments=[(int(memory), float(seconds)) for memory, seconds in header["segments"]],
+        left_by=header["left_by"],
         calls=calls_from_json(header["calls"]),
     )
 

@@ -6,7 +6,7 @@ A run exists from its request on; it runs while it has no record; its record is 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from runs.errors import RunNotFound
 from runs.objects import Objects
 from runs.request import Request, parse_request
 from runs.selfcount import with_own_cost
+from runs.tenure import Tenure
 
 # From counted calls to an answer's `calls` and `usd`.
 BillOf = Callable[[Mapping[str, CallCount]], dict[str, Any]]
@@ -22,7 +23,9 @@ BillOf = Callable[[Mapping[str, CallCount]], dict[str, Any]]
 # After its deadline a run may need this long to say that it failed.
 GRACE_S = 30.0
 # What is left of a run when it has ended.
-_KEPT = ("request.json", "input.npz", "output.npz", "record.json")
+_RESULT = ("request.json", "input.npz", "output.npz", "record.json")
+# Who drives a run is known until its record is there.
+_KEPT = (*_RESULT, "driver.json")
 
 
 @dataclass(frozen=True)
@@ -69,25 +72,40 @@ class RunFiles:
         document = json.loads(stored.data)
         return Claim(parse_request(document["request"]), float(document["deadline"]), str(document["bundle_id"]))
 
-    def resume_event(self) -> bytes:
-        """Payload of the invocation that goes on with a run that was handed over."""
-        return json.dumps({"resume": self.run_id}).encode()
+    def resume_event(self, term: int) -> bytes:
+        """Payload of the invocation that goes on with a run that was left in a term."""
+        return json.dumps({"resume": self.run_id, "term": term}).encode()
 
-    def hand_over_calls(self, progress_bytes: int) -> dict[str, CallCount]:
-        """The calls of a hand-over itself, which its own progress cannot contain."""
-        return {
-            "s3:PutObject": CallCount(1, 1, progress_bytes),
-            "lambda:Invoke": CallCount(1, 1, len(self.resume_event())),
-        }
+    def leaving_calls(self, by: str, progress_bytes: int, tenure: Tenure) -> dict[str, CallCount]:
+        """The calls by which a run was left, which its own progress cannot contain; the relay's from the line, too."""
+        event = len(self.resume_event(tenure.term))
+        written = CallCount(2, 2, progress_bytes + len(tenure.encode()))
+        called = {"s3:PutObject": written, "lambda:Invoke": CallCount(1, 1, event)}
+        return called | ({"sqs:SendMessage": CallCount(1, 1, event)} if by == "line" else {})
 
-    def finish(self, answer: dict[str, Any], calls: dict[str, CallCount], bill: BillOf) -> dict[str, Any]:
-        """Store the answer as the run's record, the cost of storing it included, and return it."""
+    def finish(
+        self, answer: dict[str, Any], calls: dict[str, CallCount], bill: BillOf, leftovers: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Store the answer as the run's record, once; the record, which is another's when another was first.
+
+        A failure is stored as a dead letter, too. The cost of storing is in the record, and of deleting the
+        `leftovers`, names of the run's objects.
+        """
+        letter = dead_letter(answer)
 
         def price(document: dict[str, Any]) -> dict[str, CallCount]:
-            return {"s3:PutObject": CallCount(1, 1, len(json.dumps(document).encode()))}
+            documents = [json.dumps(document).encode(), *([letter] if letter else [])]
+            stored = {"s3:PutObject": CallCount(len(documents), len(documents), sum(map(len, documents)))}
+            deleted = {"s3:DeleteObject": CallCount(len(leftovers), len(leftovers), 0)} if leftovers else {}
+            return stored | deleted
 
         final = with_own_cost(calls, lambda counted: answer | bill(counted), price)
-        self.objects.put(self.key("record.json"), json.dumps(final).encode())
+        if self.objects.create(self.key("record.json"), json.dumps(final).encode()) is None:
+            return self.record() or final
+        if letter:
+            self.objects.put(dead_letter_key(self.run_id), letter)
+        for name in leftovers:
+            self.objects.remove(self.key(name))
         return final
 
     def sweep(self) -> None:
@@ -100,6 +118,19 @@ class RunFiles:
         """The answer, or None while the run goes on."""
         stored = self.objects.get(self.key("record.json"))
         return None if stored is None else dict(json.loads(stored.data))
+
+
+def dead_letter(answer: Mapping[str, Any]) -> bytes:
+    """What is kept of a run that failed for good; nothing of any other."""
+    if answer["status"] != "failed":
+        return b""
+    kept = {name: answer[name] for name in ("run_id", "model", "version", "attempts", "seconds", "error")}
+    return json.dumps(kept).encode()
+
+
+def dead_letter_key(run_id: str) -> str:
+    """Key of a run's dead letter."""
+    return f"dead/{run_id}.json"
 
 
 def running(run_id: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -20,10 +21,11 @@ DEFAULT_DEADLINE_S = 840.0
 DEFAULT_START_S = 120.0
 DEFAULT_LANE_WAIT_S = 10.0
 DEFAULT_STALL_S = 120.0
-# A request that nobody waits for may stand in line for longer.
-ASYNC_LANE_WAIT_S = 120.0
+# A request that nobody waits for stands in line, in a queue, as long as it may run.
+ASYNC_LANE_WAIT_S = DEFAULT_DEADLINE_S
 DEFAULT_ATTEMPTS = 3
 MAX_ATTEMPTS = 10
+MAX_KEY = 256
 CHANNELS = ("queue", "object")
 ENCODINGS = ("json", "npz")
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -37,6 +39,8 @@ class Request:
     inputs:     {name: nested lists}; or inputs_npz: base64 of an .npz; or inputs_uri: s3://bucket/key of one.
     outputs:    names of the outputs wanted; empty = all.
     run_id:     32 hex digits chosen by the caller, so that a request sent twice is one run; made up when absent.
+    idempotency_key: text chosen by the caller instead of a run id, which is then made from it.
+    max_usd:    refuse the request when the run must cost more; None = no limit.
     channel:    how tensors travel between the ranks.
     encoding:   of the answer's outputs: nested lists ("json") or base64 of an .npz ("npz").
     wait_s:     answer within this time: the result, or `running` while the run goes on.
@@ -53,6 +57,8 @@ class Request:
     inputs_uri: str = ""
     outputs: tuple[str, ...] = ()
     run_id: str = ""
+    idempotency_key: str = ""
+    max_usd: float | None = None
     channel: str = "queue"
     encoding: str = "json"
     wait_s: float = DEFAULT_WAIT_S
@@ -64,7 +70,7 @@ class Request:
 
     def to_json(self) -> dict[str, object]:
         """What `parse_request` reads back."""
-        return {name: value for name, value in asdict(self).items() if value not in ("", (), {})}
+        return {name: value for name, value in asdict(self).items() if value not in ("", (), {}, None)}
 
 
 def parse_request(event: object) -> Request:
@@ -86,7 +92,9 @@ def parse_request(event: object) -> Request:
         inputs_npz=_text(event, "inputs_npz"),
         inputs_uri=_text(event, "inputs_uri"),
         outputs=_names(event, "outputs"),
-        run_id=_match(event, "run_id", _RUN_ID, "32 hex digits") if event.get("run_id") else uuid.uuid4().hex,
+        run_id=_run_id(event),
+        idempotency_key=_text(event, "idempotency_key"),
+        max_usd=_usd(event, "max_usd"),
         channel=_choice(event, "channel", CHANNELS),
         encoding=_choice(event, "encoding", ENCODINGS),
         wait_s=_seconds(event, "wait_s", DEFAULT_WAIT_S),
@@ -99,6 +107,27 @@ def parse_request(event: object) -> Request:
     if sum(map(bool, (request.inputs, request.inputs_npz, request.inputs_uri))) != 1:
         raise BadRequest("request: expected exactly one of inputs, inputs_npz, inputs_uri")
     return request
+
+
+def run_id_of(idempotency_key: str) -> str:
+    """The run id that an idempotency key stands for.
+
+    Raises:
+        BadRequest: it is no key.
+    """
+    if not 1 <= len(idempotency_key) <= MAX_KEY or not idempotency_key.isprintable():
+        raise BadRequest(f"idempotency_key: expected 1 to {MAX_KEY} printable characters")
+    return hashlib.sha256(b"fsd idempotency key\0" + idempotency_key.encode()).hexdigest()[:32]
+
+
+def _run_id(event: Mapping[str, Any]) -> str:
+    key = _text(event, "idempotency_key")
+    if not event.get("run_id"):
+        return run_id_of(key) if key else uuid.uuid4().hex
+    run_id = _match(event, "run_id", _RUN_ID, "32 hex digits")
+    if key and run_id != run_id_of(key):
+        raise BadRequest(f"idempotency_key: its run id is {run_id_of(key)}, got run_id {run_id}: give one of them")
+    return run_id
 
 
 def _spell_out(event: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -247,6 +276,15 @@ def _seconds(event: Mapping[str, Any], name: str, default: float) -> float:
     value = event.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 86_400:
         raise BadRequest(f"{name}: expected seconds between 0 and 86,400, got {str(value)[:80]!r}")
+    return float(value)
+
+
+def _usd(event: Mapping[str, Any], name: str) -> float | None:
+    value = event.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e6:
+        raise BadRequest(f"{name}: expected US dollars between 0 and 1,000,000, got {str(value)[:80]!r}")
     return float(value)
 
 

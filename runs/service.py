@@ -13,6 +13,7 @@ from channels.base import Channel
 from costs.calls import CallCount, subtract
 from costs.meter import Meter
 from engine.cache import ShardCache
+from runs.log import Log
 from runs.objects import Objects
 from runs.settings import Settings
 
@@ -81,6 +82,7 @@ class Invocation:
     ends_at: when Lambda stops it, in time.monotonic's seconds.
     cold: the first of its environment.
     calls_before: what the environment's meter had counted when it began.
+    log: of this invocation.
     """
 
     request_id: str
@@ -89,3 +91,4 @@ class Invocation:
     started_at: float = field(default_factory=time.monotonic)
     cold: bool = False
     calls_before: Mapping[str, CallCount] = field(default_factory=dict)
+    log: Log = field(default_factory=Log, repr=False)

@@ -15,6 +15,7 @@ class Settings:
 
     lanes, ranks: how many lanes there are, and queues in each of them.
     topic_prefix, queue_prefix: ARN of a lane's topic and URL of its queues, up to `-lane-`.
+    line_queue: URL of the queue of the runs that wait for a lane while nobody waits for them.
     filter_delay_s: for so long after its creation a stack's topics are not trusted to filter.
     read_buckets: buckets beside `bucket` that requests may name.
     """
@@ -27,6 +28,7 @@ class Settings:
     queue_prefix: str
     infer_function: str
     worker_function: str
+    line_queue: str = ""
     filter_delay_s: float = 0.0
     read_buckets: tuple[str, ...] = ()
 
@@ -54,6 +56,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         queue_prefix=environment["FSD_QUEUE_0_0"].removesuffix(_FIRST_QUEUE),
         infer_function=environment["FSD_INFER_FUNCTION"],
         worker_function=environment["FSD_WORKER_FUNCTION"],
+        line_queue=environment["FSD_LINE_QUEUE"],
         filter_delay_s=float(environment.get("FSD_FILTER_DELAY_S", "0")),
         read_buckets=tuple(name.strip() for name in environment.get("FSD_READ_BUCKETS", "").split(",") if name.strip()),
     )

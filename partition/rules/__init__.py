@@ -17,7 +17,6 @@ from partition.rules import (
     quantized,
     recurrent,
     reduction,
-    reshape,
     softmax,
     sparse,
 )
@@ -41,7 +40,6 @@ _MODULES = (
     quantized,
     recurrent,
     reduction,
-    reshape,
     softmax,
     sparse,
 )

@@ -65,10 +65,10 @@ def test_roles_name_each_resource_where_aws_has_one(aws_package: Package) -> Non
 
 
 def test_roles_reach_only_what_is_named_after_the_stage(aws_package: Package) -> None:
+    ours = ("fsd-inference-dev-", "Bucket", "FailureTopic", "LineQueue")
     for statement in role_statements(aws_package):
         for resource in words(statement["Resource"]):
-            text = json.dumps(resource)
-            assert resource == "*" or "fsd-inference-dev-" in text or "Bucket" in text or "FailureTopic" in text
+            assert resource == "*" or any(name in json.dumps(resource) for name in ours)
 
 
 def test_each_function_has_a_role_of_its_own_that_only_lambda_may_assume(aws_package: Package) -> None:
@@ -146,7 +146,7 @@ def test_plain_http_is_refused_on_aws_and_let_through_on_the_embedded_cloud(
 def test_only_what_belongs_to_a_run_expires(aws_package: Package) -> None:
     rules = aws_package.template["Resources"]["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
     expiring = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
-    assert expiring == {"runs/": 7}
+    assert expiring == {"runs/": 7, "dead/": 7}
     assert any(rule.get("AbortIncompleteMultipartUpload") for rule in rules)
 
 
@@ -157,9 +157,25 @@ def test_a_worker_is_never_started_twice_and_its_death_is_reported(aws_package: 
     assert settings["DestinationConfig"]["OnFailure"]["Destination"] == {"Ref": "FailureTopic"}
 
 
-@pytest.mark.parametrize("name", ["infer", "register", "models"])
+@pytest.mark.parametrize("name", ["register", "models"])
 def test_lambda_repeats_no_function_by_itself(aws_package: Package, name: str) -> None:
     assert asynchronous_settings(aws_package, name)["MaximumRetryAttempts"] == 0
+
+
+def test_lambda_repeats_infer_and_tells_it_what_it_gives_up(aws_package: Package) -> None:
+    settings = asynchronous_settings(aws_package, "infer")
+    assert settings["MaximumRetryAttempts"] == 2
+    assert "InferLambdaFunction" in json.dumps(settings["DestinationConfig"]["OnFailure"])
+    assert aws_package.template["Resources"]["InferLambdaFunction"]["Properties"]["RecursiveLoop"] == "Allow"
+
+
+def test_the_line_calls_infer_one_run_at_a_time(aws_package: Package) -> None:
+    (mapping,) = aws_package.properties("AWS::Lambda::EventSourceMapping")
+    assert mapping["EventSourceArn"] == {"Fn::GetAtt": ["LineQueue", "Arn"]}
+    assert mapping["BatchSize"] == 1
+    queue = aws_package.template["Resources"]["LineQueue"]["Properties"]
+    timeout = aws_package.template["Resources"]["InferLambdaFunction"]["Properties"]["Timeout"]
+    assert queue["VisibilityTimeout"] >= timeout
 
 
 def test_a_dead_workers_record_reaches_rank_0_of_its_lane_only(aws_package: Package) -> None:

@@ -11,30 +11,52 @@ import pytest
 from numpy.typing import NDArray
 
 from client.api import RunFailed
-from client.errors import CloudError
-from runs.lease_keeper import LEASE_S
 from tests.conftest import Deployment
-from tests.e2e.world import free, keys_under, killing_a_worker, leases
+from tests.e2e.world import assert_only_the_result_is_left, killing_a_worker, leases
 
 Inputs = dict[str, NDArray[Any]]
 
 
-@pytest.mark.parametrize("channel", ["queue", "object"])
-def test_a_killed_worker_costs_one_attempt_and_the_answer_is_right(
-    deployment: Deployment, slow_model: tuple[str, Inputs], channel: str
+KILLS = 20
+# Of these in every run of the tests; all of them with `pytest -m soak`.
+SHORT = 4
+
+
+@pytest.fixture(scope="module")
+def undisturbed(deployment: Deployment, slow_model: tuple[str, Inputs]) -> dict[str, tuple[NDArray[Any], float]]:
+    """The slow model's answer, and what it takes when nobody is killed and all is warm, in seconds, by channel."""
+    measured = {}
+    for channel in ("queue", "object"):
+        for _ in range(2):
+            started = time.monotonic()
+            answer = deployment.client.infer(*slow_model, channel=channel)
+        assert (answer.figures["attempts"], answer.figures["calls_complete"]) == (1, True)
+        measured[channel] = (answer.outputs["y"], time.monotonic() - started)
+    return measured
+
+
+@pytest.mark.parametrize("kill", [pytest.param(n, marks=() if n < SHORT else pytest.mark.soak) for n in range(KILLS)])
+def test_a_worker_killed_at_any_step_costs_one_attempt_and_the_answer_is_right(
+    deployment: Deployment,
+    slow_model: tuple[str, Inputs],
+    undisturbed: dict[str, tuple[NDArray[Any], float]],
+    kill: int,
 ) -> None:
-    (name, inputs), run_id = slow_model, uuid.uuid4().hex
-    undisturbed = deployment.client.infer(name, inputs, channel=channel)
-    assert undisturbed.figures["attempts"] == 1
-    assert undisturbed.figures["calls_complete"] is True
-    with killing_a_worker(deployment, run_id):
+    """Rank 0 knows of the death within seconds; that is held in time with -m soak, on a machine of ones own."""
+    (name, inputs), run_id, channel = slow_model, uuid.uuid4().hex, ("queue", "object")[kill % 2]
+    expected, seconds = undisturbed[channel]
+    after_s = seconds * float(np.random.default_rng(kill).uniform(0, 0.6))
+    started = time.monotonic()
+    with killing_a_worker(deployment, run_id, after_s=after_s):
         answer = deployment.client.infer(name, inputs, run_id=run_id, channel=channel)
-    assert np.array_equal(answer.outputs["y"], undisturbed.outputs["y"])
-    assert answer.figures["attempts"] == 2
-    assert answer.figures["calls_complete"] is False
-    assert len(answer.figures["ranks"]) == 3
+        took = time.monotonic() - started
+    assert np.array_equal(answer.outputs["y"], expected)
+    assert answer.figures["attempts"] <= 2
+    assert answer.figures["calls_complete"] is (answer.figures["attempts"] == 1)
+    if kill >= SHORT:
+        assert took < 3 * seconds + 5
     assert leases(deployment) == []
-    _assert_only_the_result_is_left(deployment, answer.run_id)
+    assert_only_the_result_is_left(deployment, answer.run_id)
 
 
 def test_a_run_that_was_handed_over_survives_a_killed_worker(
@@ -46,20 +68,7 @@ def test_a_run_that_was_handed_over_survives_a_killed_worker(
         answer = deployment.client.infer(name, inputs, run_id=run_id, wait_s=0.5)
     assert np.array_equal(answer.outputs["y"], expected)
     assert answer.figures["attempts"] == 2
-    _assert_only_the_result_is_left(deployment, answer.run_id)
-
-
-def test_a_killed_coordinator_holds_its_lane_for_a_minute_at_the_most(
-    deployment: Deployment, slow_model: tuple[str, Inputs]
-) -> None:
-    (name, inputs), run_id = slow_model, uuid.uuid4().hex
-    with killing_a_worker(deployment, run_id, function="infer"), pytest.raises(CloudError, match="infer failed"):
-        deployment.client.infer(name, inputs, run_id=run_id, deadline_s=600)
-    held = [lease for lease in leases(deployment) if lease.run_id == run_id]
-    assert len(held) == 1
-    assert held[0].expires_at - time.time() <= LEASE_S + 2
-    assert deployment.client.infer(name, inputs).status == "done"
-    free(deployment, held[0])
+    assert_only_the_result_is_left(deployment, answer.run_id)
 
 
 @pytest.mark.parametrize("channel", ["queue", "object"])
@@ -75,7 +84,7 @@ def test_a_run_without_an_answer_leaves_nothing_but_its_record(
     assert f"slot {error['slot']}" in error["message"]
     assert error["request_ids"][-1] in error["message"]
     assert leases(deployment) == []
-    _assert_only_the_result_is_left(deployment, failure.value.run_id)
+    assert_only_the_result_is_left(deployment, failure.value.run_id)
 
 
 def test_workers_of_a_run_that_failed_leave_soon(deployment: Deployment, slow_model: tuple[str, Inputs]) -> None:
@@ -87,12 +96,6 @@ def test_workers_of_a_run_that_failed_leave_soon(deployment: Deployment, slow_mo
     while len(deployment.client.bill(failure.value.run_id).usage.records) < 2 and time.monotonic() < until:
         time.sleep(0.25)
     assert len(deployment.client.bill(failure.value.run_id).usage.records) == 2
-
-
-def _assert_only_the_result_is_left(deployment: Deployment, run_id: str) -> None:
-    left = {key.rsplit("/", 1)[1] for key in keys_under(deployment.client, f"runs/{run_id}/")}
-    assert left <= {"request.json", "record.json", "input.npz", "output.npz"}
-    assert "record.json" in left
 
 
 def test_two_killed_workers_cost_two_attempts(deployment: Deployment, slow_model: tuple[str, Inputs]) -> None:

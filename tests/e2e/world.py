@@ -9,9 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
+
+import boto3
 
 from client.api import Client
-from runs.lease import LaneTable, Lease, held_lanes
+from runs.lease import Lease, held_lanes
 from runs.objects import Objects
 from tests.conftest import Deployment
 
@@ -20,9 +23,14 @@ BUSY_TICKS = 3
 
 @contextlib.contextmanager
 def killing_a_worker(
-    deployment: Deployment, run_id: str, attempt: int = 1, slots: int = 3, function: str = "worker"
+    deployment: Deployment,
+    run_id: str,
+    attempt: int = 1,
+    slots: int = 3,
+    function: str = "worker",
+    after_s: float = 0.0,
 ) -> Iterator[list[float]]:
-    """SIGKILL a busy process of a function once all workers of the attempt are up; the list holds when."""
+    """SIGKILL a busy process of a function `after_s` after all workers of the attempt were up; the list holds when."""
     killed_at: list[float] = []
 
     def kill() -> None:
@@ -30,6 +38,7 @@ def killing_a_worker(
         until = time.monotonic() + 60
         while not claims <= keys_under(deployment.client, f"runs/{run_id}/") and time.monotonic() < until:
             time.sleep(0.05)
+        time.sleep(after_s)
         os.kill(_busiest(lambda: _processes(deployment, function)), signal.SIGKILL)
         killed_at.append(time.monotonic())
 
@@ -81,6 +90,26 @@ def leases(deployment: Deployment) -> list[Lease]:
     return list(held_lanes(Objects(stage.s3, stage.bucket), 2))
 
 
-def free(deployment: Deployment, lease: Lease) -> None:
-    """Return a lane whose holder is dead, as time would."""
-    LaneTable(Objects(deployment.client.stage.s3, deployment.client.stage.bucket), 2).release(lease)
+def assert_only_the_result_is_left(deployment: Deployment, run_id: str) -> None:
+    """Of a run that has ended."""
+    left = {key.rsplit("/", 1)[1] for key in keys_under(deployment.client, f"runs/{run_id}/")}
+    assert left <= {"request.json", "record.json", "input.npz", "output.npz"}
+    assert "record.json" in left
+
+
+def queued(deployment: Deployment) -> int:
+    """Messages in all of the stage's queues, those in flight included."""
+    client = boto3.client(
+        "sqs",
+        endpoint_url=deployment.environment["AWS_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    counts: list[Literal["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]] = [
+        "ApproximateNumberOfMessages",
+        "ApproximateNumberOfMessagesNotVisible",
+    ]
+    urls = client.list_queues().get("QueueUrls", [])
+    found = [client.get_queue_attributes(QueueUrl=url, AttributeNames=counts)["Attributes"] for url in urls]
+    return sum(int(attributes[name]) for attributes in found for name in counts)

@@ -13,6 +13,7 @@ from runs.failures import FailureDesk
 from runs.faults import Fault, SlotFailed, fault_of, parse_failure, parse_fault
 from runs.progress import Progress, dump_progress, load_progress
 from runs.request import Request
+from runs.service import Invocation
 
 RUN = "0" * 32
 
@@ -31,7 +32,7 @@ def notice(attempt: int, kind: str = "Runtime.ExitError", message: str = "signal
 def driver(max_attempts: int, progress: Progress) -> Driver:
     """As far as the decision goes, a driver is its request and its progress."""
     request = Request("m", max_attempts=max_attempts)
-    return Driver(None, None, request, 0.0, None, progress, None)  # type: ignore[arg-type]
+    return Driver(None, None, request, 0.0, Invocation("r", 128, 0.0), progress, None, 0.0, lambda _attempt: None)  # type: ignore[arg-type]
 
 
 def test_a_fault_survives_the_reason_of_an_abort() -> None:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from runs.errors import LeaseLost, NoFreeLane
-from runs.lease import LaneTable, held_lanes
-from runs.lease_keeper import LeaseKeeper
+from runs.keeper import Keeper
+from runs.lease import LaneTable, Lease, held_lanes
 from runs.objects import Objects
 from tests.conftest import Deployment
 
@@ -73,11 +73,11 @@ def test_an_expired_lease_is_another_runs_to_take(objects: Objects) -> None:
 def test_a_kept_lease_outlives_its_first_duration_and_a_crashed_one_does_not(objects: Objects) -> None:
     lanes = LaneTable(objects, 1)
     lease = lanes.acquire("run", 2, 0)
-    with LeaseKeeper(lanes, lease, lease_s=2, renew_s=0.3) as keeper:
+    with Keeper(lease, lambda held: lanes.renew(held, 2), 0.3) as keeper:
         with pytest.raises(NoFreeLane):
             LaneTable(objects, 1).acquire("other", 60, 4)
         keeper.check()
-    lanes.release(keeper.lease)
+    lanes.release(keeper.value)
     crashed = lanes.acquire("crashed", 2, 0)
     heir = LaneTable(objects, 1).acquire("heir", 60, 10)
     assert heir.epoch == crashed.epoch + 1
@@ -87,11 +87,12 @@ def test_a_keeper_whose_lane_was_taken_says_so(objects: Objects) -> None:
     lanes = LaneTable(objects, 1)
     stalled = lanes.acquire("stalled", -5, 0)
     lanes.acquire("heir", 60, 0)
-    with LeaseKeeper(lanes, stalled, renew_s=0.05) as keeper, pytest.raises(LeaseLost, match="lease 1 of run stalled"):
+    keeper = Keeper(stalled, lambda held: lanes.renew(held, 60), 0.05)
+    with keeper, pytest.raises(LeaseLost, match="lease 1 of run stalled"):
         _check_until(keeper, time.monotonic() + 10)
 
 
-def _check_until(keeper: LeaseKeeper, end: float) -> None:
+def _check_until(keeper: Keeper[Lease], end: float) -> None:
     while time.monotonic() < end:
         keeper.check()
         time.sleep(0.02)

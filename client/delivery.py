@@ -1,0 +1,84 @@
+"""Sends a request until it has an answer: again, under its run id, when rank 0 died or the connection was lost.
+
+A request that is sent twice is one run, so that nothing is computed twice that still goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError as AwsError
+from botocore.exceptions import ConnectionError as AwsConnectionError
+from botocore.exceptions import HTTPClientError
+
+from client.errors import CloudError
+from client.target import Stage
+from runs.objects import Objects
+from runs.record import RunFiles
+from runs.tenure import Tenures
+
+# A request is sent so often in all; each death of rank 0 is an attempt of the run as well.
+SENDS = 4
+POLL_S = 0.25
+# How long a function may take from its invocation until it has accepted the request, cold start included.
+START_S = 60.0
+
+
+def deliver(stage: Stage, objects: Objects, event: Mapping[str, Any], run_id: str) -> dict[str, Any]:
+    """The answer of `infer` to a request.
+
+    Raises:
+        CloudError: the cloud cannot be reached, or the function died every time.
+    """
+    files, cause = RunFiles(objects, run_id), ""
+    for _ in range(SENDS):
+        answer, cause = invoke(stage, "infer", event)
+        if answer is None and not cause:
+            _await_claim(files)
+        answer = answer or _outlast(files)
+        if answer is not None:
+            return answer
+    raise CloudError(f"infer failed {SENDS} times: {cause or 'the connection was lost'}")
+
+
+def invoke(stage: Stage, function: str, event: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """A function's answer; without one, why it died, or nothing where the connection ended before it came.
+
+    Raises:
+        CloudError: the cloud cannot be reached, or refuses the call.
+    """
+    try:
+        answer = stage.functions.invoke(FunctionName=stage.function(function), Payload=json.dumps(event).encode())
+        payload = json.loads(answer["Payload"].read())
+    except AwsConnectionError as error:
+        raise CloudError(f"the cloud does not answer: {error}") from error
+    except HTTPClientError:
+        return None, ""
+    except AwsError as error:
+        raise CloudError(f"{function}: {error}") from error
+    if answer.get("FunctionError"):
+        return None, f"{payload.get('errorType')}: {payload.get('errorMessage')}"
+    return dict(payload), ""
+
+
+def _await_claim(files: RunFiles) -> None:
+    """Wait for a request whose connection was lost to be accepted: the function may still be starting."""
+    until = time.monotonic() + START_S
+    while files.objects.get(files.key("request.json")) is None and time.monotonic() < until:
+        time.sleep(POLL_S)
+
+
+def _outlast(files: RunFiles) -> dict[str, Any] | None:
+    """The run's answer, or None once nobody drives it."""
+    tenures = Tenures(files.objects, files.run_id)
+    while True:
+        answer = files.record()
+        if answer is not None:
+            return answer
+        tenure = tenures.current()
+        if tenure is None or tenures.left_s(tenure) <= 0:
+            return None
+        time.sleep(POLL_S)
