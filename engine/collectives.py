@@ -18,8 +18,8 @@ from engine.program import Exchange
 from engine.reductions import reduce_parts
 from engine.row_maps import RowMaps
 from engine.rows import exchange_rows
-from engine.split import is_direct_reduce, split_bounds
-from engine.tensor_ops import axis_size, cut, join
+from engine.split import is_direct_reduce
+from engine.tensor_ops import divide, join
 
 Collective = Callable[[Exchange, Tensor | None, Port, RowMaps | None], Tensor | None]
 
@@ -65,7 +65,7 @@ def _others(exchange: Exchange, port: Port) -> list[int]:
 def _all_gather(exchange: Exchange, value: Tensor | None, port: Port, _: RowMaps | None) -> Tensor:
     mine = _need(exchange, value)
     port.send([(rank, mine) for rank in _others(exchange, port)])
-    return _join_received(exchange, mine, port, exchange.axis)
+    return _join_received(exchange, mine, port, exchange.axis, exchange.blocks)
 
 
 @_collective("all_reduce")
@@ -85,7 +85,7 @@ def _all_reduce(exchange: Exchange, value: Tensor | None, port: Port, _: RowMaps
 def _all_to_all(exchange: Exchange, value: Tensor | None, port: Port, _: RowMaps | None) -> Tensor:
     pieces = _cut_for_group(exchange, _need(exchange, value))
     mine = _send_pieces(exchange, pieces, port)
-    return _join_received(exchange, mine, port, exchange.join_axis)
+    return _join_received(exchange, mine, port, exchange.join_axis, exchange.join_blocks)
 
 
 @_collective("broadcast")
@@ -101,7 +101,7 @@ def _broadcast(exchange: Exchange, value: Tensor | None, port: Port, _: RowMaps 
 def _gather(exchange: Exchange, value: Tensor | None, port: Port, _: RowMaps | None) -> Tensor | None:
     mine = _need(exchange, value)
     if port.rank == exchange.root:
-        return _join_received(exchange, mine, port, exchange.axis)
+        return _join_received(exchange, mine, port, exchange.axis, exchange.blocks)
     port.send([(exchange.root, mine)])
     return None
 
@@ -146,8 +146,7 @@ def _send(exchange: Exchange, value: Tensor | None, port: Port, _: RowMaps | Non
 
 
 def _cut_for_group(exchange: Exchange, value: Tensor) -> list[Tensor]:
-    bounds = split_bounds(axis_size(value, exchange.axis), len(exchange.group))
-    return [cut(value, exchange.axis, start, stop) for start, stop in bounds]
+    return divide(value, exchange.axis, len(exchange.group), exchange.unit, exchange.blocks)
 
 
 def _send_pieces(exchange: Exchange, pieces: list[Tensor], port: Port) -> Tensor:
@@ -157,11 +156,11 @@ def _send_pieces(exchange: Exchange, pieces: list[Tensor], port: Port) -> Tensor
     return by_rank[port.rank]
 
 
-def _join_received(exchange: Exchange, mine: Tensor, port: Port, axis: int) -> Tensor:
+def _join_received(exchange: Exchange, mine: Tensor, port: Port, axis: int, blocks: int) -> Tensor:
     parts: Mapping[int, Tensor] = {**port.receive_all(_others(exchange, port)), port.rank: mine}
     for rank, part in parts.items():
         same_kind(mine, part, rank)
-    return join([parts[rank] for rank in exchange.group], axis)
+    return join([parts[rank] for rank in exchange.group], axis, blocks)
 
 
 def _reduce_pieces(exchange: Exchange, pieces: list[NDArray[np.generic]], port: Port) -> NDArray[np.generic]:

@@ -53,7 +53,9 @@ class Exchange:
 
     step:   the same number on every rank of the group: it is the key that its frames are matched by.
     axis:   the axis that is split or joined; negative counts from the end.
-    join_axis: for kind "all_to_all", the axis that is joined, `axis` being the one that is split.
+    unit:   pieces of the axis are whole multiples of so many elements (a head, a group).
+    blocks: the axis is that many equal blocks, and a piece is a piece of each, one after another.
+    join_axis, join_blocks: for kind "all_to_all", the axis that is joined, `axis` being the one that is split.
     group:  the ranks that take part, in reduction and concatenation order.
     root:   the rank that scatters, broadcasts, gathers or reduces; for send/recv the other end.
     reduce: "sum", "max", "min", ... for the reducing kinds; empty for the others. Added in group order.
@@ -72,7 +74,10 @@ class Exchange:
     output: str
     group: tuple[int, ...]
     axis: int = 0
+    unit: int = 1
+    blocks: int = 1
     join_axis: int = 0
+    join_blocks: int = 1
     root: int = 0
     reduce: str = ""
     maps: str = ""

@@ -13,16 +13,18 @@ def is_direct_reduce(nbytes: int, parts: int) -> bool:
     return parts <= 2 or nbytes <= DIRECT_REDUCE_BYTES
 
 
-def split_bounds(size: int, parts: int) -> tuple[tuple[int, int], ...]:
-    """Half-open bounds of `parts` contiguous pieces of an axis of length `size`.
+def split_bounds(size: int, parts: int, unit: int = 1) -> tuple[tuple[int, int], ...]:
+    """Half-open bounds of `parts` contiguous pieces of an axis of length `size`, each a whole number of units.
 
-    The first `size % parts` pieces are one longer (numpy.array_split's rule); a piece may be empty.
+    The first `size / unit % parts` pieces are one unit longer (numpy.array_split's rule); a piece may be empty.
 
     Raises:
-        ValueError: if size < 0 or parts < 1.
+        ValueError: if size < 0, parts < 1, or unit does not divide the size.
     """
-    if size < 0 or parts < 1:
-        raise ValueError(f"cannot split an axis: expected size >= 0 and parts >= 1, got size={size} parts={parts}")
-    base, extra = divmod(size, parts)
-    starts = [i * base + min(i, extra) for i in range(parts + 1)]
+    if size < 0 or parts < 1 or unit < 1 or size % unit:
+        raise ValueError(
+            f"cannot split an axis: expected size >= 0, parts >= 1 and whole units, got {size=} {parts=} {unit=}"
+        )
+    base, extra = divmod(size // unit, parts)
+    starts = [(i * base + min(i, extra)) * unit for i in range(parts + 1)]
     return tuple(pairwise(starts))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from channels.tensors import LiveTensor, Tensor
 from engine.errors import ExchangeError
+from engine.split import split_bounds
 
 # Samples transposed at once: whole cache lines on either side. 8 times faster than in one go for [10000, 1024] float32.
 _TRANSPOSED_SAMPLES = 16
@@ -46,14 +47,34 @@ def cut(tensor: Tensor, axis: int, start: int, stop: int) -> Tensor:
     return tensor[(slice(None),) * axis + (slice(start, stop),)].copy("C")
 
 
-def join(parts: Sequence[Tensor], axis: int) -> Tensor:
-    """The parts one after another along an axis. One part alone is returned as it is.
+def divide(tensor: Tensor, axis: int, parts: int, unit: int = 1, blocks: int = 1) -> list[Tensor]:
+    """The pieces of an axis by split_bounds: of each of its equal blocks, in whole units.
+
+    Raises:
+        ExchangeError: if the axis is not so many blocks of whole units.
+    """
+    if blocks > 1:
+        open_blocks = _unfolded(tensor, axis, blocks)
+        pieces = divide(open_blocks, normal_axis(tensor, axis) + 1, parts, unit)
+        return [_folded(piece, normal_axis(tensor, axis)) for piece in pieces]
+    try:
+        bounds = split_bounds(axis_size(tensor, axis), parts, unit)
+    except ValueError as error:
+        raise ExchangeError(f"axis {axis}: {error}") from error
+    return [cut(tensor, axis, start, stop) for start, stop in bounds]
+
+
+def join(parts: Sequence[Tensor], axis: int, blocks: int = 1) -> Tensor:
+    """The parts one after another along an axis, or in each of its blocks. One part alone is returned as it is.
 
     Raises:
         ExchangeError: if they do not fit together.
     """
     if len(parts) == 1:
         return parts[0]
+    if blocks > 1:
+        axis = normal_axis(parts[0], axis)
+        return _folded(join([_unfolded(part, axis, blocks) for part in parts], axis + 1), axis)
     live = [part for part in parts if isinstance(part, LiveTensor)]
     if len(live) == len(parts):
         return _join_samples(live) if normal_axis(parts[0], axis) == 0 else _join_features(live)
@@ -64,6 +85,22 @@ def join(parts: Sequence[Tensor], axis: int) -> Tensor:
         return np.concatenate(arrays, axis=normal_axis(parts[0], axis))
     except ValueError as error:
         raise ExchangeError(f"join along axis {axis}: got shapes {[a.shape for a in arrays]}") from error
+
+
+def _unfolded(tensor: Tensor, axis: int, blocks: int) -> NDArray[np.generic]:
+    """A view with an axis of blocks before the axis."""
+    axis, size = normal_axis(tensor, axis), axis_size(tensor, axis)
+    if isinstance(tensor, LiveTensor) or size % blocks:
+        raise ExchangeError(f"axis {axis}: expected an array with {blocks} equal blocks there, got size {size}")
+    shape = tensor.shape
+    return tensor.reshape(*shape[:axis], blocks, size // blocks, *shape[axis + 1 :])
+
+
+def _folded(tensor: Tensor, axis: int) -> NDArray[np.generic]:
+    """The inverse of _unfolded."""
+    assert isinstance(tensor, np.ndarray)
+    shape = tensor.shape
+    return tensor.reshape(*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :])
 
 
 def complete(tensor: LiveTensor) -> LiveTensor:

@@ -1,7 +1,8 @@
 """One way to write shapes and axes, so that a node means the same on a piece of its input, an empty piece among them.
 
 onnxruntime 1.31 takes negative axes of a reduction over an empty input for none at all, and refuses a Reshape to -1
-where the other sizes are 0. So axes are counted from the front, and a target's sizes are copied (0) or computed.
+where the other sizes are 0. So axes are counted from the front, and a target's sizes are copied (0) or computed. The
+sizes of a Split into equal parts are left out, as a piece has parts of other sizes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 Dim = int | str | None
+_COUNTED_SPLIT = 18  # the opset that brought num_outputs
 
 
 class CanonicalShapesPass(ir.passes.InPlacePass):
@@ -20,7 +22,8 @@ class CanonicalShapesPass(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Visit the main graph; nodes of unknown rank stay as they are."""
-        changed = [node for node in model.graph if _rewrite(model.graph, node)]
+        version = model.opset_imports.get("", 0)
+        changed = [node for node in model.graph if _halve(node, version) or _rewrite(model.graph, node)]
         return ir.passes.PassResult(model, modified=bool(changed))
 
 
@@ -44,6 +47,22 @@ def _rewrite(graph: ir.Graph, node: ir.Node) -> bool:
     if new != old:
         node.replace_input_with(1, _constant_value(graph, node, new, tensor.shape))
     return new != old
+
+
+def _halve(node: ir.Node, version: int) -> bool:
+    """Leave out the sizes of equal parts; since opset 18 their number is named instead."""
+    if node.op_type != "Split" or node.domain not in ("", "ai.onnx"):
+        return False
+    given = _constant(node, 1)
+    sizes = list(given.numpy()) if given is not None else list(node.attributes.get_ints("split", ()))
+    if len(sizes) != len(node.outputs) or len(set(sizes)) != 1:
+        return False
+    node.attributes.pop("split", None)
+    if given is not None:
+        node.replace_input_with(1, None)
+    if version >= _COUNTED_SPLIT:
+        node.attributes["num_outputs"] = ir.AttrInt64("num_outputs", len(sizes))
+    return True
 
 
 def _changes(node: ir.Node) -> Callable[[Sequence[Dim], Sequence[int]], Sequence[int]] | None:

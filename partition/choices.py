@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from partition.divisions import PLAIN, Division, OpAxes
 from partition.graph import Graph, Op
 from partition.placement import REPLICATE, ROOT, Partial, Placement, Shard
-from partition.rules import Rule
-from partition.rules.facts import Dim
 
 Mode = Literal["split", "partial", "replicate", "single", "batch", "row", "column"]
 
@@ -23,7 +22,8 @@ class Choice:
     inputs:  the placement that each input must have.
     outputs: the placement that each output then has.
     others:  the placement of values that graphs inside of the op read.
-    units:   attributes that count the units of the letter: each rank counts its own.
+    units:   (attribute, unit): attributes that count the letter; each rank has its share, in whole units.
+    sizes:   the input that lists the sizes of output 0, of which each rank has its own; None = there is none.
     """
 
     mode: Mode
@@ -31,7 +31,8 @@ class Choice:
     outputs: tuple[Placement, ...]
     letter: str = ""
     others: Placement = REPLICATE
-    units: tuple[str, ...] = ()
+    units: tuple[tuple[str, int], ...] = ()
+    sizes: int | None = None
 
     def needs(self, op: Op) -> Iterator[tuple[str, Placement]]:
         """(value, placement) of everything that the op reads."""
@@ -49,48 +50,30 @@ def _uniform(op: Op, mode: Mode, placement: Placement) -> Choice:
     return Choice(mode, (placement,) * len(op.inputs), (placement,) * len(op.outputs), others=placement)
 
 
-def split_choices(graph: Graph, op: Op, rule: Rule, workers: int) -> Iterator[Choice]:
-    """The op computed in pieces, as its rule allows."""
+def split_choices(graph: Graph, axes: OpAxes, divisions: Mapping[str, Iterable[Division]]) -> Iterator[Choice]:
+    """The op computed in pieces, as its rule allows: along each letter, in each of its divisions."""
+    op, rule = axes.op, axes.rule
     if op.random or any(_packed(graph, name) for name in op.reads):
         return
-    for letter in divided_letters(graph, op, rule, workers):
-        yield split_by(rule, letter)
+    found = (split_by(axes, x, division) for x in rule.letters for division in divisions.get(x, (PLAIN,)))
+    yield from dict.fromkeys(choice for choice in found if choice)
     for group in rule.linear:
         inputs = tuple(Partial("sum") if i in group else REPLICATE for i in range(len(op.inputs)))
         yield Choice("partial", inputs, (Partial("sum"),) * len(op.outputs))
 
 
-def split_by(rule: Rule, letter: str) -> Choice:
-    """Inputs and outputs that have the letter are divided along it; an output that lacks it is unsummed."""
-    inputs = tuple(_shard(axes, letter) or REPLICATE for axes in rule.inputs)
-    outputs = tuple(_shard(axes, letter) or Partial(rule.reduce[letter]) for axes in rule.outputs)
-    return Choice("split", inputs, outputs, letter, units=rule.units.get(letter, ()))
+def split_by(axes: OpAxes, letter: str, division: Division = PLAIN) -> Choice | None:
+    """Inputs and outputs that have the letter are divided along it; an output that lacks it is unsummed.
 
-
-def divided_letters(graph: Graph, op: Op, rule: Rule, workers: int) -> tuple[str, ...]:
-    """The letters of a rule that this many ranks can divide."""
-    return tuple(letter for letter in rule.letters if _suffices(graph, op, rule, letter, workers))
-
-
-def _suffices(graph: Graph, op: Op, rule: Rule, letter: str, workers: int) -> bool:
-    """Whether no rank goes without where it must not, and no unit is cut."""
-    if letter not in rule.solid and letter not in rule.units:
-        return True
-    sizes = _sizes(graph, op, rule, letter)
-    counts = [int(op.attributes[name]) for name in rule.units.get(letter, ())]
-    whole = all(count % workers == 0 or sizes == {count} for count in counts)
-    return whole and all(isinstance(size, int) and size >= workers for size in (*sizes, *counts))
-
-
-def _sizes(graph: Graph, op: Op, rule: Rule, letter: str) -> set[Dim]:
-    """Sizes of the axes that carry a letter; what an output's is, is known from the inputs' or not at all."""
-    tensors = [*zip(op.inputs, rule.inputs, strict=True), *zip(op.outputs, rule.outputs, strict=True)]
-    carrying = [(graph.values.get(name), axes.index(letter)) for name, axes in tensors if name and letter in axes]
-    return {value.shape[axis] if value and value.shape else None for value, axis in carrying}
-
-
-def _shard(axes: tuple[str, ...], letter: str) -> Shard | None:
-    return Shard(axes.index(letter)) if letter in axes else None
+    None if this many ranks cannot divide it so.
+    """
+    rule, shards = axes.rule, axes.shards(letter, division)
+    if shards is None:
+        return None
+    inputs = tuple(shard or REPLICATE for shard in shards[: len(rule.inputs)])
+    outputs = tuple(shard or Partial(rule.reduce[letter]) for shard in shards[len(rule.inputs) :])
+    sizes = rule.sizes if isinstance(outputs[0], Shard) else None
+    return Choice("split", inputs, outputs, letter, units=axes.local_units(letter, division), sizes=sizes)
 
 
 def _packed(graph: Graph, name: str) -> bool:

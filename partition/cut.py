@@ -6,19 +6,19 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from engine.split import split_bounds
+from partition.placement import Shard
 from partition.rules.facts import Dim
 
 _SLICE_BY_INPUTS = 10
 
 
 def cut_nodes(
-    source: str, target: str, axis: int, size: Dim, rank: int, workers: int, opset: int
+    source: str, target: str, cut: Shard, size: Dim, rank: int, workers: int, opset: int
 ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """Nodes and small constants that make `target` from `source`; a size known only to the request is measured."""
     if not isinstance(size, int):
-        return _measured(source, target, axis, rank, workers)
-    low, high = split_bounds(size, workers)[rank]
+        return _measured(source, target, cut, rank, workers)
+    axis, (low, high) = cut.axis, cut.bounds(size, workers)[rank]
     if opset < _SLICE_BY_INPUTS:
         return [helper.make_node("Slice", [source], [target], axes=[axis], starts=[low], ends=[high])], []
     bounds = _constants(target, low=low, high=high, axis=axis)
@@ -26,24 +26,26 @@ def cut_nodes(
 
 
 def _measured(
-    source: str, target: str, axis: int, rank: int, workers: int
+    source: str, target: str, cut: Shard, rank: int, workers: int
 ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """start = base * rank + min(rank, extra) with base, extra = divmod(size, workers); the end is the next start."""
-    constants = _constants(target, axis=axis, workers=workers, rank=rank, next=rank + 1)
-    at, parts, low, high = (c.name for c in constants)
+    """start = base * rank + min(rank, extra) with base, extra = divmod(units, workers); the end is the next start."""
+    constants = _constants(target, axis=cut.axis, workers=workers, rank=rank, next=rank + 1, unit=cut.unit)
+    at, parts, low, high, unit = (c.name for c in constants)
     t = target
     nodes = [
         helper.make_node("Shape", [source], [f"{t}.shape"]),
         helper.make_node("Gather", [f"{t}.shape", at], [f"{t}.size"]),
-        helper.make_node("Div", [f"{t}.size", parts], [f"{t}.base"]),
-        helper.make_node("Mod", [f"{t}.size", parts], [f"{t}.extra"]),
+        helper.make_node("Div", [f"{t}.size", unit], [f"{t}.units"]),
+        helper.make_node("Div", [f"{t}.units", parts], [f"{t}.base"]),
+        helper.make_node("Mod", [f"{t}.units", parts], [f"{t}.extra"]),
     ]
     for bound, number in (("start", low), ("end", high)):
         nodes += [
             helper.make_node("Mul", [f"{t}.base", number], [f"{t}.{bound}0"]),
             helper.make_node("Less", [number, f"{t}.extra"], [f"{t}.{bound}1"]),
             helper.make_node("Where", [f"{t}.{bound}1", number, f"{t}.extra"], [f"{t}.{bound}2"]),
-            helper.make_node("Add", [f"{t}.{bound}0", f"{t}.{bound}2"], [f"{t}.{bound}"]),
+            helper.make_node("Add", [f"{t}.{bound}0", f"{t}.{bound}2"], [f"{t}.{bound}3"]),
+            helper.make_node("Mul", [f"{t}.{bound}3", unit], [f"{t}.{bound}"]),
         ]
     return [*nodes, helper.make_node("Slice", [source, f"{t}.start", f"{t}.end", at], [target])], constants
 

@@ -148,15 +148,18 @@ def _pruned(slots: list[_Slot], kept: frozenset[str]) -> list[_Slot]:
 def _exchange(value: str, move: Move, rank: int, workers: int) -> Exchange:
     source, target = local_name(value, move.source), local_name(value, move.target)
     at_root = rank == ROOT.rank
-    axes = [p.axis for p in (move.target, move.source) if isinstance(p, Shard)]
+    divided, joined = [*(p for p in (move.target, move.source) if isinstance(p, Shard)), Shard(0), Shard(0)][:2]
     return Exchange(
         step=0,
         kind=move.kind,  # type: ignore[arg-type]
         input=source if at_root or move.source != ROOT else "",
         output=target if at_root or move.target != ROOT else "",
         group=tuple(range(workers)),
-        axis=axes[0] if axes else 0,
-        join_axis=axes[1] if len(axes) == 2 else 0,
+        axis=divided.axis,
+        unit=divided.unit,
+        blocks=divided.blocks,
+        join_axis=joined.axis,
+        join_blocks=joined.blocks,
         root=ROOT.rank,
         reduce=move.source.op if isinstance(move.source, Partial) else "",
         layer=value,

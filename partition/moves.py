@@ -41,11 +41,11 @@ def _kind(source: Placement, target: Placement) -> str:
             return "scatter"
         case Replicate(), Single():
             return "keep"
-        case Replicate(), Shard():
+        case Replicate(), Shard(blocks=1):
             return "slice"
         case Shard(), Replicate():
             return "all_gather"
-        case Shard(), Shard() if source != target:
+        case Shard(), Shard() if source.axis != target.axis:
             return "all_to_all"
         case Shard(), Single():
             return "gather"

@@ -5,21 +5,43 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.split import split_bounds
+from partition.rules.facts import Dim
 
 
 @dataclass(frozen=True, order=True)
 class Shard:
-    """Rank i holds piece i of `axis`, divided by engine.split.split_bounds. `axis` >= 0."""
+    """Rank i holds piece i of `axis`, divided by engine.split.split_bounds.
+
+    axis:   >= 0.
+    unit:   pieces are whole multiples of so many elements: a head of 64 features stays on one rank.
+    blocks: the axis is that many equal blocks (query, key and value side by side, say), each of which is divided; a
+            rank holds its piece of the first, then its piece of the second, and so on.
+    """
 
     axis: int
+    unit: int = 1
+    blocks: int = 1
 
     def __str__(self) -> str:
-        return f"shard{self.axis}"
+        unit = f"x{self.unit}" if self.unit > 1 else ""
+        return f"shard{self.axis}{unit}" + (f"of{self.blocks}" if self.blocks > 1 else "")
+
+    def bounds(self, size: int, workers: int) -> tuple[tuple[int, int], ...]:
+        """Half-open bounds of every rank's piece, within each block of an axis of this size."""
+        return split_bounds(size // self.blocks, workers, self.unit)
 
     def length(self, size: int, workers: int, rank: int) -> int:
-        """Elements of an axis of this size that a rank holds."""
-        low, high = split_bounds(size, workers)[rank]
-        return high - low
+        """Elements of an axis of this size that a rank holds; one of estimated size need not be whole units."""
+        whole = size % (self.unit * self.blocks) == 0
+        low, high = (self if whole else Shard(self.axis)).bounds(size, workers)[rank]
+        return (high - low) * (self.blocks if whole else 1)
+
+    def canonical(self, size: Dim, workers: int) -> Shard:
+        """The same division by the smallest name: unit 1 where the bounds are the same, so that placements meet."""
+        if not isinstance(size, int) or self.unit == 1:
+            return self
+        plain = Shard(self.axis, 1, self.blocks)
+        return plain if plain.bounds(size, workers) == self.bounds(size, workers) else self
 
 
 @dataclass(frozen=True, order=True)

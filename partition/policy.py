@@ -11,9 +11,10 @@ Under row, column and tensor, ops without weights may do anything that their rul
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
-from partition.choices import Choice, divided_letters, split_by, split_choices, whole_choices
+from partition.choices import Choice, split_by, split_choices, whole_choices
+from partition.divisions import Division, OpAxes, all_divisions
 from partition.graph import Graph, Op
 from partition.placement import Partial, Shard
 from partition.rules import RULES, Rule
@@ -28,15 +29,19 @@ def allowed_choices(graph: Graph, strategy: str, workers: int) -> list[tuple[Cho
         return [whole_choices(op)[-1:] for op in graph.ops]  # the last one is "single"
     if strategy == "batch":
         return _by_batch(graph, rules, workers)
-    return [_by_weight(graph, op, rule, strategy, workers) for op, rule in zip(graph.ops, rules, strict=True)]
+    divisions = all_divisions(graph, rules, workers)
+    axes = [OpAxes(graph, op, rule, workers) if rule else None for op, rule in zip(graph.ops, rules, strict=True)]
+    return [_by_weight(graph, op, a, strategy, d) for op, a, d in zip(graph.ops, axes, divisions, strict=True)]
 
 
-def _by_weight(graph: Graph, op: Op, rule: Rule | None, strategy: str, workers: int) -> tuple[Choice, ...]:
+def _by_weight(
+    graph: Graph, op: Op, axes: OpAxes | None, strategy: str, divisions: Mapping[str, Iterable[Division]]
+) -> tuple[Choice, ...]:
     if op.proto.op_type == CHAIN:
         return chain_choices("row" if strategy == "row" else "column")
-    if rule is None:
+    if axes is None:
         return whole_choices(op)
-    split = tuple(split_choices(graph, op, rule, workers))
+    rule, split = axes.rule, tuple(split_choices(graph, axes, divisions))
     if strategy == "tensor":
         return (*split, *_beside(op, rule, split))
     for letter in (rule.row, rule.column) if strategy == "row" else (rule.column, rule.row):
@@ -54,14 +59,14 @@ def _beside(op: Op, rule: Rule, split: tuple[Choice, ...]) -> tuple[Choice, ...]
 
 def _by_batch(graph: Graph, rules: Iterable[Rule | None], workers: int) -> list[tuple[Choice, ...]]:
     """Follow the batch axis from the inputs; where it is lost, rank 0 goes on alone."""
-    axes = batch_inputs(graph)
+    axes = {name: Shard(axis) for name, axis in batch_inputs(graph).items()}
     allowed: list[tuple[Choice, ...]] = []
     for op, rule in zip(graph.ops, rules, strict=True):
         choice = _along_batch(graph, op, rule, axes, workers)
         allowed.append(_chain_or(op, choice) if choice else _whole_in_batch(graph, op))
         for name, placement in zip(op.outputs, choice.outputs if choice else (), strict=False):
             if isinstance(placement, Shard):
-                axes[name] = placement.axis
+                axes[name] = placement
     return allowed
 
 
@@ -78,18 +83,26 @@ def batch_inputs(graph: Graph) -> dict[str, int]:
     return {name: 0 for name, shape in ranked.items() if shape[0] == first and (first is not None or len(ranked) == 1)}
 
 
-def _along_batch(graph: Graph, op: Op, rule: Rule | None, axes: dict[str, int], workers: int) -> Choice | None:
+def _along_batch(graph: Graph, op: Op, rule: Rule | None, axes: Mapping[str, Shard], workers: int) -> Choice | None:
     """The split along the letter that all batch inputs of the op share; None if there is none."""
-    carrying = [(i, axes[name]) for i, name in enumerate(op.inputs) if name in axes]
+    carrying = {i: axes[name] for i, name in enumerate(op.inputs) if name in axes}
     if rule is None or op.random or not carrying or any(name in axes for name in op.captured):
         return None
-    letters = {rule.inputs[i][axis] for i, axis in carrying if axis < len(rule.inputs[i])}
-    allowed = set(divided_letters(graph, op, rule, workers))
-    if len(letters) != 1 or not letters <= allowed or any(not rule.inputs[i] for i, _ in carrying):
-        return None
-    choice = split_by(rule, letters.pop())
+    choices = _carried_on(OpAxes(graph, op, rule, workers), carrying)
     travels = all(graph.values[name].travels for name in op.outputs if name in graph.values)
-    return choice if travels and not any(isinstance(p, Partial) for p in choice.outputs) else None
+    return next(choices, None) if travels else None
+
+
+def _carried_on(axes: OpAxes, carrying: Mapping[int, Shard]) -> Iterator[Choice]:
+    """Splits that take all these inputs as they are, and leave no output to be summed."""
+    first, shard = next(iter(carrying.items()))
+    for letter in axes.rule.letters:
+        place = (axes.places(letter) or ())[first:][:1]
+        division = place[0].division(shard) if place and place[0] else None
+        choice = split_by(axes, letter, division) if division else None
+        fits = choice and all(choice.inputs[i] == wanted for i, wanted in carrying.items())
+        if choice and fits and not any(isinstance(p, Partial) for p in choice.outputs):
+            yield choice
 
 
 def _whole_in_batch(graph: Graph, op: Op) -> tuple[Choice, ...]:

@@ -34,9 +34,7 @@ def sample_axes(graph: Graph, parts: int) -> Mapping[str, int] | None:
 def _follows(graph: Graph, op: Op, choice: Choice, axes: Mapping[str, int]) -> bool:
     """Whether the op is divided by samples alone, and means the same on a part of them."""
     divided = [n for n, p in zip(op.inputs, choice.inputs, strict=True) if isinstance(p, Shard)]
-    plain = all(
-        p.blocks == 1 for p in (*choice.inputs, *choice.outputs) if isinstance(p, Shard) and hasattr(p, "blocks")
-    )
+    plain = all(p.blocks == 1 for p in (*choice.inputs, *choice.outputs) if isinstance(p, Shard))
     made = len(_made(op, choice)) == sum(1 for name in op.outputs if name)
     return (
         bool(divided)

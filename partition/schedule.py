@@ -33,7 +33,7 @@ class Slice:
     """Every rank cuts its own piece from a whole value."""
 
     value: str
-    axis: int
+    placement: Shard
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,11 @@ class _Builder:
             self._level(level).after.append(Transfer(name, move))
         self._ready[name].setdefault(move.target, level + move.is_exchange)
         if move.kind == "slice" and isinstance(move.target, Shard):
-            self._cuts[Slice(name, move.target.axis)] = -1
+            self._cuts[Slice(name, move.target)] = -1
 
     def _note_cut(self, name: str, placement: Placement, level: int) -> None:
         """A slice is cut in the first level that reads it, so that no level exists for slices alone."""
-        if isinstance(placement, Shard) and (cut := Slice(name, placement.axis)) in self._cuts:
+        if isinstance(placement, Shard) and (cut := Slice(name, placement)) in self._cuts:
             known = self._cuts[cut]
             self._cuts[cut] = level if known < 0 else min(known, level)
 

@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from bundle.manifest import TensorEntry
 from engine.split import split_bounds
@@ -63,7 +63,7 @@ def make_cut(graph: Graph, cut: Cut) -> Piece:
         return piece
     for number, name in enumerate(cut.pieces):
         opset = graph.opsets.get("", 1)
-        nodes, constants = cut_nodes(cut.whole, name, cut.axis, None, number, len(cut.pieces), opset)
+        nodes, constants = cut_nodes(cut.whole, name, Shard(cut.axis), None, number, len(cut.pieces), opset)
         piece.nodes += nodes
         piece.embedded.update({constant.name: constant for constant in constants})
     piece.reads, piece.produces = {**whole}, {**parts}
@@ -71,18 +71,18 @@ def make_cut(graph: Graph, cut: Cut) -> Piece:
 
 
 def _ordered_cuts(level: Level) -> list[Slice]:
-    return sorted(level.slices, key=lambda cut: (cut.value, cut.axis))
+    return sorted(level.slices, key=lambda cut: (cut.value, cut.placement))
 
 
 def _add_cut(piece: Piece, graph: Graph, cut: Slice, rank: int, workers: int, level: Level) -> None:
     """A cut of a value that this level computes must come behind it; the nodes are sorted when the piece is pruned."""
     shape = graph.values[cut.value].shape or ()
-    target = local_name(cut.value, Shard(cut.axis))
+    target = local_name(cut.value, cut.placement)
     opset = graph.opsets.get("", 1)
-    nodes, constants = cut_nodes(cut.value, target, cut.axis, shape[cut.axis], rank, workers, opset)
+    nodes, constants = cut_nodes(cut.value, target, cut.placement, shape[cut.placement.axis], rank, workers, opset)
     piece.nodes += nodes
     piece.embedded.update({constant.name: constant for constant in constants})
-    piece.produces[target] = (cut.value, Shard(cut.axis))
+    piece.produces[target] = (cut.value, cut.placement)
     if not any(cut.value in compute.op.outputs for compute in level.computes):
         piece.reads[cut.value] = (cut.value, Replicate())
 
@@ -98,11 +98,25 @@ def _add_op(piece: Piece, graph: Graph, compute: Compute, rank: int, workers: in
     node.ClearField("device_configurations")
     node.input[:] = [local_name(n, p) if n else "" for n, p in zip(op.inputs, choice.inputs, strict=True)]
     node.output[:] = [local_name(n, p) if n else "" for n, p in zip(op.outputs, choice.outputs, strict=True)]
-    for attribute in (a for a in node.attribute if a.name in choice.units):
-        low, high = split_bounds(attribute.i, workers)[rank]
+    units = dict(choice.units)
+    for attribute in (a for a in node.attribute if a.name in units):
+        low, high = split_bounds(attribute.i, workers, units[attribute.name])[rank]
         attribute.i = high - low
+    if choice.sizes is not None:
+        sizes = _local_sizes(graph, compute, choice.sizes, rank, workers)
+        node.input[choice.sizes] = sizes.name
+        piece.embedded[sizes.name] = sizes
     piece.nodes.append(node)
     piece.produces.update({local_name(n, p): (n, p) for n, p in zip(op.outputs, choice.outputs, strict=True) if n})
+
+
+def _local_sizes(graph: Graph, compute: Compute, position: int, rank: int, workers: int) -> onnx.TensorProto:
+    """The sizes of the op's first output as this rank makes it; what is copied (0) or inferred (-1) stays so."""
+    op, placement = compute.op, compute.choice.outputs[0]
+    sizes = graph.weights[op.inputs[position]].numpy().copy()
+    if isinstance(placement, Shard) and sizes[placement.axis] > 0:
+        sizes[placement.axis] = placement.length(int(sizes[placement.axis]), workers, rank)
+    return numpy_helper.from_array(sizes, f"{local_name(op.outputs[0], placement)}.sizes")
 
 
 def _add_input(piece: Piece, graph: Graph, op_type: str, name: str, placement: Placement) -> None:
@@ -196,7 +210,7 @@ def _value_info(graph: Graph, local: str, name: str, placement: Placement) -> on
         info.type.tensor_type.shape.SetInParent()
         for axis, dim in enumerate(known.shape):
             entry = info.type.tensor_type.shape.dim.add()
-            if isinstance(dim, int) and placement != Shard(axis):
+            if isinstance(dim, int) and not (isinstance(placement, Shard) and placement.axis == axis):
                 entry.dim_value = dim
     return info
 

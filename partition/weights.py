@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from bundle.manifest import TensorEntry
 from bundle.shard import ShardWriter
-from engine.split import split_bounds
 from partition.graph import Graph
 from partition.placement import Placement, Shard
 
@@ -38,11 +37,16 @@ def store_weight(
 
 
 def piece_of(array: NDArray[np.generic], placement: Placement, rank: int, workers: int) -> NDArray[np.generic]:
-    """A view of the part that `placement` gives to `rank`."""
+    """The part that `placement` gives to `rank`: a view, but for pieces of several blocks."""
     if not isinstance(placement, Shard):
         return array
-    low, high = split_bounds(array.shape[placement.axis], workers)[rank]
-    return array[(slice(None),) * placement.axis + (slice(low, high),)]
+    axis, blocks = placement.axis, placement.blocks
+    low, high = placement.bounds(array.shape[axis], workers)[rank]
+    if blocks == 1:
+        return array[(slice(None),) * axis + (slice(low, high),)]
+    opened = array.reshape(*array.shape[:axis], blocks, -1, *array.shape[axis + 1 :])
+    piece = opened[(slice(None),) * (axis + 1) + (slice(low, high),)]
+    return piece.reshape(*array.shape[:axis], blocks * (high - low), *array.shape[axis + 1 :])
 
 
 def _dims(dims: Iterable[int]) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from partition.rules import (
     quantized,
     recurrent,
     reduction,
+    reshape,
     softmax,
     sparse,
 )
@@ -40,6 +41,7 @@ _MODULES = (
     quantized,
     recurrent,
     reduction,
+    reshape,
     softmax,
     sparse,
 )

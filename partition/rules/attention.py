@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from partition.rules.facts import OpFacts, Shape
+from partition.rules.facts import Dim, OpFacts, Shape
 from partition.rules.registry import RULES
-from partition.rules.rule import REPEATED, Letters, Rule
+from partition.rules.rule import REPEATED, Letters, Rule, composite, factors
 
 _DOMAIN = "com.microsoft"
 _KEYS, _VALUES = ("b", "h", "p", "d"), ("b", "h", "p", "e")
@@ -13,6 +13,7 @@ _JOINED: tuple[Letters, ...] = (("b", "q", "h"), ("b", "k", "h"), ("b", "k", "h"
 _SPLIT_RESULT = ("b", "h", "q", "e")
 _Units = dict[str, tuple[str, ...]]
 _HEADS: _Units = {"h": ("num_heads",)}
+_UNNAMED = "j"  # an axis of heads whose size is not known
 
 
 @RULES.register("Attention")
@@ -36,13 +37,22 @@ def attention(facts: OpFacts) -> Rule | None:
 
 @RULES.register("MultiHeadAttention", domain=_DOMAIN)
 def multi_head(facts: OpFacts) -> Rule | None:
-    """`b q h, b k h, b k h -> b q h; units h: num_heads`; beside a bias or a mask no rule."""
+    """`b q (h 8), b k (h 8), b k (h 4) -> b q (h 4); units h: num_heads`; beside a bias or a mask no rule."""
     shapes = facts.shapes
     plain = len(shapes) >= 3 and all(s is not None and len(s) == 3 for s in shapes[:3])
     if not plain or any(s is not None for s in shapes[3:]) or len(facts.outputs) > 1:
         return None
+    heads = [_heads(facts, s[2] if s else None) for s in shapes[:3]]
+    inputs = tuple((*axes[:2], h) for axes, h in zip(_JOINED, heads, strict=True))
     rest = tuple(() for _ in shapes[3:])
-    return _by_heads(facts, (*_JOINED, *rest), _JOINED[0], _HEADS)
+    return _by_heads(facts, (*inputs, *rest), ("b", "q", heads[2]), _HEADS)
+
+
+def _heads(facts: OpFacts, size: Dim) -> str:
+    """The axis that holds all heads, one after another."""
+    count = facts.integer("num_heads", 0)
+    width = size // count if isinstance(size, int) and count and size % count == 0 else 0
+    return composite("h", *(width,) * (width > 1)) if width else "j"
 
 
 @RULES.register("RotaryEmbedding")
@@ -68,7 +78,7 @@ def rotary_fused(facts: OpFacts) -> Rule | None:
 
 def _rotary(facts: OpFacts, rest: tuple[Letters, ...], whole: str = "dt") -> Rule | None:
     split = len(facts.shapes[0] or ()) == 4
-    x = ("b", "h", "s", "d") if split else ("b", "s", "h")
+    x = ("b", "h", "s", "d") if split else ("b", "s", _heads(facts, (facts.shapes[0] or ())[2]))
     return _by_heads(facts, (x, *rest), x, {} if split else _HEADS, whole)
 
 
@@ -79,9 +89,9 @@ def _by_heads(
     if any(name not in facts.attributes for names in units.values() for name in names):
         return None
     outputs = (output, _KEYS, _VALUES)[: len(facts.outputs)]
-    letters = {name for axes in (*inputs, *outputs) for name in axes} - {REPEATED}
+    letters = {name for axes in (*inputs, *outputs) for axis in axes for name in factors(axis) if not name.isdigit()}
     causal = facts.integer("is_causal", 0) or facts.integer("unidirectional", 0)
-    fixed = letters & {*whole, *("q" if causal else "")}
+    fixed = letters & {*whole, *("q" if causal else ""), *_UNNAMED}
     return Rule(inputs, outputs, whole=frozenset(fixed), solid=frozenset(letters - fixed - units.keys()), units=units)
 
 

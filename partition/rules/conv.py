@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from partition.rules.facts import Dim, OpFacts, Shape
 from partition.rules.registry import RULES
-from partition.rules.rule import Letters, Rule
+from partition.rules.rule import Letters, Rule, composite
 
 _EITHER = (frozenset({0}), frozenset({1}))
 
@@ -17,7 +17,8 @@ def conv(facts: OpFacts) -> Rule | None:
     x, w = facts.shapes[:2]
     if not x or not w or len(x) < 2:
         return None
-    rule = _grouped(x) if facts.integer("group", 1) != 1 else _plain(x)
+    groups = facts.integer("group", 1)
+    rule = _plain(x) if groups == 1 else _grouped(x, groups, _times(w[1], groups), w[0])
     return _with_bias(rule, facts, 2)
 
 
@@ -27,8 +28,9 @@ def conv_transpose(facts: OpFacts) -> Rule | None:
     x, w = facts.shapes[:2]
     if not x or not w or len(x) < 2:
         return None
-    if facts.integer("group", 1) != 1:
-        return _with_bias(_grouped(x), facts, 2)
+    groups = facts.integer("group", 1)
+    if groups != 1:
+        return _with_bias(_turned(_grouped(x, groups, w[0], _times(w[1], groups))), facts, 2)
     rule = _plain(x)
     return _with_bias(replace(rule, inputs=(rule.inputs[0], ("c", "m", *rule.inputs[1][2:]))), facts, 2)
 
@@ -78,16 +80,31 @@ def _plain(x: Shape) -> Rule:
     )
 
 
-def _grouped(x: Shape) -> Rule:
-    """`n c x0, c i k0 -> n c y0; units c: group`: input and output channels by groups; depthwise if one each."""
+def _grouped(x: Shape, groups: int, channels: Dim, outputs: Dim) -> Rule | None:
+    """`n (c 2) x0, (c 3) i k0 -> n (c 3) y0; units c: group`: whole groups of channels; depthwise if one each."""
+    if not isinstance(channels, int) or not isinstance(outputs, int) or channels % groups or outputs % groups:
+        return None
     spatial, kernel, result = _spatial(x)
+    source, target = (composite("c", *(n,) * (n > 1)) for n in (channels // groups, outputs // groups))
     return Rule(
-        (("n", "c", *spatial), ("c", "i", *kernel)),
-        (("n", "c", *result),),
+        (("n", source, *spatial), (target, "i", *kernel)),
+        (("n", target, *result),),
         whole=frozenset((*spatial, *kernel, "i")),
         linear=_EITHER,
         units={"c": ("group",)},
     )
+
+
+def _turned(rule: Rule | None) -> Rule | None:
+    """The weight of a transposed convolution: its first axis is that of the input channels."""
+    if rule is None:
+        return None
+    x, w = rule.inputs
+    return replace(rule, inputs=(x, (x[1], *w[1:])))
+
+
+def _times(size: Dim, factor: int) -> Dim:
+    return size * factor if isinstance(size, int) else None
 
 
 def _spatial(x: Shape) -> tuple[Letters, Letters, Letters]:
@@ -95,11 +112,12 @@ def _spatial(x: Shape) -> tuple[Letters, Letters, Letters]:
     return tuple(names[0]), tuple(names[1]), tuple(names[2])
 
 
-def _with_bias(rule: Rule, facts: OpFacts, position: int) -> Rule:
+def _with_bias(rule: Rule | None, facts: OpFacts, position: int) -> Rule | None:
     """A bias is added by every rank, so beside one nothing is summed."""
+    if rule is None:
+        return None
     channel = rule.outputs[0][1]
-    column = channel if rule.units else "c"
-    named = replace(rule, row=channel, column=column) if facts.is_weight(1) else rule
+    named = replace(rule, row="c" if rule.units else "m", column="c") if facts.is_weight(1) else rule
     if len(facts.shapes) <= position or facts.shapes[position] is None:
         return _padded(named, facts)
     whole = named.whole if rule.units else named.whole | {"c"}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-
-from partition.rules.facts import OpFacts, Shape, axis_letters, normal_axis
+from partition.rules.facts import OpFacts, axis_letters, normal_axis
 from partition.rules.registry import RULES
 from partition.rules.rule import REPEATED, Rule
 
@@ -32,25 +30,6 @@ def flatten(facts: OpFacts) -> Rule | None:
         return None
     letters = axis_letters(len(shape))
     return Rule((letters,), ((letters[0], "y"),), whole=frozenset(letters[1:]), linear=_LINEAR)
-
-
-@RULES.register("Reshape")
-def reshape(facts: OpFacts) -> Rule | None:
-    """`a b c, - -> a y1 y2; whole b c`: leading axes that the target copies (0); see partition.canonical."""
-    shape, target = facts.shapes[0], facts.integers("shape", 1)
-    if shape is None or target is None or facts.integer("allowzero", 0):
-        return None
-    letters = axis_letters(len(shape))
-    kept = _kept_axes(shape, target)
-    output = tuple(letters[i] if i < kept else f"y{i}" for i in range(len(target)))
-    inputs = (letters, *(() for _ in facts.shapes[1:]))
-    return Rule(inputs, (output,), whole=frozenset(letters[kept:]), linear=_LINEAR)
-
-
-def _kept_axes(shape: Shape, target: tuple[int, ...]) -> int:
-    """How many leading axes the target copies; none if it infers a size, which an empty piece has not."""
-    copied = itertools.takewhile(lambda size: size == 0, target[: len(shape)])
-    return 0 if -1 in target else len(list(copied))
 
 
 @RULES.register("Squeeze", "Unsqueeze")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from partition.rules.facts import OpFacts, axis_letters, normal_axis
 from partition.rules.registry import RULES
-from partition.rules.rule import REPEATED, Rule
+from partition.rules.rule import REPEATED, Rule, composite
 
 _LINEAR = (frozenset({0}),)
 
@@ -22,8 +22,16 @@ def slice_(facts: OpFacts) -> Rule | None:
 
 @RULES.register("Split")
 def split(facts: OpFacts) -> Rule | None:
-    """`a b, - -> a y1, a y1; whole b`."""
-    return _changed(facts, [facts.integer("axis", 0)], linear=True)
+    """`a (2 b) -> a b, a b` into equal parts; into others `a b, - -> a y1, a y1; whole b`."""
+    shape, parts, axis = facts.shapes[0], len(facts.outputs), facts.integer("axis", 0)
+    equal = "split" not in facts.attributes and all(s is None for s in facts.shapes[1:])
+    size = shape[normal_axis(axis, len(shape))] if shape else None
+    if not shape or not equal or not isinstance(size, int) or size % parts:
+        return _changed(facts, [axis], linear=True)
+    letters, at = axis_letters(len(shape)), normal_axis(axis, len(shape))
+    joined = (*letters[:at], composite(parts, letters[at]), *letters[at + 1 :])
+    inputs = (joined, *(() for _ in facts.shapes[1:]))
+    return Rule(inputs, (letters,) * parts, linear=_LINEAR, solid=frozenset({letters[at]}))
 
 
 @RULES.register("Pad")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from partition.rules.facts import OpFacts, axis_letters, normal_axis
 from partition.rules.registry import RULES
-from partition.rules.rule import Letters, Rule
+from partition.rules.rule import Letters, Rule, composite
 
 
 @RULES.register("BatchNormalization")
@@ -30,15 +30,20 @@ def instance_norm(facts: OpFacts) -> Rule | None:
 
 @RULES.register("GroupNormalization")
 def group_norm(facts: OpFacts) -> Rule | None:
-    """`n c x0, c, c -> n c x0; units c: num_groups`; onnxruntime 1.31 refuses to normalise no samples."""
+    """`n (c 2) x0, (c 2), (c 2) -> n (c 2) x0; units c: num_groups`.
+
+    onnxruntime 1.31 refuses to normalise no samples.
+    """
     shape = facts.shapes[0]
-    if shape is None or len(shape) < 3:
+    if shape is None or len(shape) < 3 or not isinstance(shape[1], int):
         return None
     spatial = tuple(f"x{i}" for i in range(len(shape) - 2))
-    letters = ("n", "c", *spatial)
+    width = shape[1] // facts.integer("num_groups", 1)
+    channels = composite("c", *(width,) * (width > 1))
+    letters = ("n", channels, *spatial)
     channel = "c" if facts.is_weight(1) else ""
     return Rule(
-        (letters, ("c",), ("c",)),
+        (letters, (channels,), (channels,)),
         (letters,),
         whole=frozenset(spatial),
         row=channel,

@@ -5,20 +5,28 @@
 reads: axes of the same letter are divided together; `k` disappears and its pieces are summed; `row` and `column` name
 the letters of output and input neurons where an input is a weight; the op is linear in input 0 and in input 1, so that
 an unsummed (Partial) input gives an unsummed output; `0 1` without a bar would mean: linear in both together. `whole`
-lists letters that must not be divided, `solid` those whose pieces must not be empty; `units h: num_heads` says that
-the attribute counts the units of `h`: only whole units are divided, and each rank counts its own. An axis written `1`
-has size 1 and is repeated as needed; an input written `-` has no letters (absent, a scalar, or read whole by all).
+lists letters that must not be divided, `solid` those whose pieces must not be empty. An axis written `1` has size 1 and
+is repeated as needed; an input written `-` has no letters (absent, a scalar, or read whole by all).
+
+    b q (h 64), b k (h 64), b k (h 64) -> b q (h 64); units h: num_heads
+    b s (x h d), - -> b s x h d; sizes 1
+
+An axis may be several in one, the slowest first, as einops writes it: letters, and numbers for what has no name. It
+can be divided along each of its letters, in whole multiples of what is behind the letter, and in each of the blocks
+that are before it. `units h: num_heads` says that the attribute counts the letter: each rank counts its own part.
+`sizes 1` says that input 1, a constant, lists the sizes of the first output: each rank gets those of its own part.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from partition.errors import RuleError
 
 Letters = tuple[str, ...]
 REPEATED = "1"
-_WORDS = ("reduce", "whole", "row", "column", "linear", "solid", "units")
+_WORDS = ("reduce", "whole", "row", "column", "linear", "solid", "units", "sizes")
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,8 @@ class Rule:
     column: letter of the weight's input neurons.
     linear: sets of inputs that may be Partial("sum") together, which makes every output so.
     solid:  letters that are divided only where every rank surely gets a part.
-    units:  letter -> attributes that count its units (groups, heads); such a letter is solid too.
+    units:  letter -> attributes that count it, or a multiple of it (groups, heads); such a letter is solid too.
+    sizes:  the input that lists the sizes of the first output; None = there is none.
     """
 
     inputs: tuple[Letters, ...]
@@ -43,18 +52,17 @@ class Rule:
     linear: tuple[frozenset[int], ...] = ()
     solid: frozenset[str] = frozenset()
     units: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    sizes: int | None = None
 
     @property
     def letters(self) -> tuple[str, ...]:
         """Letters that may be divided, in order of appearance."""
-        seen = dict.fromkeys(letter for axes in self.inputs for letter in axes)
-        return tuple(
-            letter for letter in seen if letter != REPEATED and letter not in self.whole and self._told(letter)
-        )
+        seen = dict.fromkeys(name for axes in self.inputs for axis in axes for name in factors(axis))
+        return tuple(name for name in seen if not name.isdigit() and name not in self.whole and self._told(name))
 
     def _told(self, letter: str) -> bool:
         """Whether every output says what becomes of the letter."""
-        return letter in self.reduce or all(letter in axes for axes in self.outputs)
+        return letter in self.reduce or all(any(letter in factors(axis) for axis in axes) for axes in self.outputs)
 
     def __str__(self) -> str:
         parts = [f"{_tensors(self.inputs)} -> {_tensors(self.outputs)}"]
@@ -64,6 +72,7 @@ class Rule:
         parts += ["linear " + " | ".join(" ".join(map(str, sorted(s))) for s in self.linear)] if self.linear else []
         parts += [f"solid {' '.join(sorted(self.solid))}"] if self.solid else []
         parts += [f"units {letter}: {' '.join(names)}" for letter, names in self.units.items()]
+        parts += [f"sizes {self.sizes}"] if self.sizes is not None else []
         return "; ".join(parts)
 
     @staticmethod
@@ -88,7 +97,18 @@ class Rule:
             linear=_linear(found.get("linear", [])),
             solid=frozenset(" ".join(found.get("solid", [])).split()),
             units=dict(_units(text, item) for item in found.get("units", [])),
+            sizes=next((int(item) for item in found.get("sizes", [])), None),
         )
+
+
+def factors(axis: str) -> tuple[str, ...]:
+    """What an axis consists of, the slowest first: `h` is h alone, `(3 h 64)` is 3, h and 64."""
+    return tuple(axis.strip("()").split())
+
+
+def composite(*names: str | int) -> str:
+    """The axis that consists of these letters and numbers; one alone needs no brackets."""
+    return f"({' '.join(map(str, names))})" if len(names) != 1 else str(names[0])
 
 
 def _tensors(tensors: tuple[Letters, ...]) -> str:
@@ -96,7 +116,8 @@ def _tensors(tensors: tuple[Letters, ...]) -> str:
 
 
 def _letters(text: str) -> tuple[Letters, ...]:
-    return tuple(tuple(letter for letter in part.split() if letter != "-") for part in text.split(","))
+    tensors = (re.findall(r"\([^)]*\)|[^\s()]+", part) for part in text.split(","))
+    return tuple(tuple(axis for axis in axes if axis != "-") for axes in tensors)
 
 
 def _clauses(text: str, clauses: list[str]) -> dict[str, list[str]]:

@@ -157,6 +157,35 @@ def test_pieces_follow_split_bounds() -> None:
     assert [dense_of(piece).tolist() for piece in pieces] == [list(range(*bounds)) for bounds in split_bounds(7, 3)]
 
 
+@settings(max_examples=25, deadline=None)
+@given(_SIZES, st.integers(1, 4), st.integers(1, 3), st.integers(0, 5), st.integers(-3, 2))
+def test_gather_undoes_scatter_of_units_in_blocks(size: int, unit: int, blocks: int, units: int, axis: int) -> None:
+    shape = [2, 3, 2]
+    shape[axis] = unit * units * blocks
+    whole = _array(1, tuple(shape))
+    ways = {"axis": axis, "unit": unit, "blocks": blocks}
+    pieces = exchange_all(_exchange("scatter", size, **ways), [whole, *[None] * (size - 1)])
+    for rank, piece in enumerate(pieces):
+        low, high = split_bounds(unit * units, size, unit)[rank]
+        own = [i for i in range(shape[axis]) if low <= i % (unit * units) < high]
+        np.testing.assert_array_equal(dense_of(piece), whole.take(own, axis))
+    gathered = exchange_all(_exchange("all_gather", size, **ways), pieces)
+    assert all(np.array_equal(dense_of(part), whole) for part in gathered)
+
+
+@settings(max_examples=15, deadline=None)
+@given(_SIZES, st.integers(1, 3), st.integers(1, 3))
+def test_all_to_all_turns_units_of_one_axis_into_blocks_of_another(size: int, unit: int, blocks: int) -> None:
+    whole = _array(2, (unit * 5, blocks * 4))
+    rows, columns = {"axis": 0, "unit": unit}, {"axis": 1, "blocks": blocks}
+    of_rows = exchange_all(_exchange("scatter", size, **rows), [whole, *[None] * (size - 1)])
+    of_columns = exchange_all(_exchange("scatter", size, **columns), [whole, *[None] * (size - 1)])
+    to_columns = exchange_all(_exchange("all_to_all", size, **columns, join_axis=0), of_rows)
+    to_rows = exchange_all(_exchange("all_to_all", size, **rows, join_axis=1, join_blocks=blocks), of_columns)
+    for got, want in zip((*to_columns, *to_rows), (*of_columns, *of_rows), strict=True):
+        np.testing.assert_array_equal(dense_of(got), dense_of(want))
+
+
 def test_only_needed_messages_are_sent() -> None:
     network = FakeNetwork()
     exchange_all(_exchange("gather", 4, root=2), [_array(i, (1,)) for i in range(4)], network=network)
@@ -173,6 +202,8 @@ def test_only_needed_messages_are_sent() -> None:
         (Exchange(1, "all_reduce", "x", "y", (0,), reduce="xor"), [np.zeros(2)], ProgramError, "got 'xor'"),
         (Exchange(1, "all_reduce", "x", "y", (0,), reduce="sum"), [live(np.ones((2, 2)))], ExchangeError, "live"),
         (Exchange(1, "halo", "x", "y", (0,)), [np.zeros(2)], ProgramError, "got 'halo'"),
+        (Exchange(1, "scatter", "x", "y", (0,), unit=2), [np.zeros(3)], ExchangeError, "whole units"),
+        (Exchange(1, "scatter", "x", "y", (0,), blocks=2), [np.zeros(3)], ExchangeError, "2 equal blocks"),
         (Exchange(1, "rows", "x", "y", (0,), maps="m"), [np.zeros(2)], ProgramError, "index maps 'm'"),
     ],
 )

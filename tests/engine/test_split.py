@@ -14,7 +14,12 @@ def test_pieces_are_those_of_numpy_array_split(size: int, parts: int) -> None:
     assert pieces == [piece.tolist() for piece in np.array_split(np.arange(size), parts)]
 
 
-@pytest.mark.parametrize(("size", "parts"), [(-1, 1), (1, 0), (1, -2)])
-def test_impossible_split_is_refused(size: int, parts: int) -> None:
+@given(st.integers(0, 20), st.integers(1, 12), st.integers(1, 9))
+def test_pieces_in_units_are_those_of_the_units(units: int, parts: int, unit: int) -> None:
+    assert split_bounds(units * unit, parts, unit) == tuple((a * unit, b * unit) for a, b in split_bounds(units, parts))
+
+
+@pytest.mark.parametrize(("size", "parts", "unit"), [(-1, 1, 1), (1, 0, 1), (1, -2, 1), (5, 2, 2), (4, 2, 0)])
+def test_impossible_split_is_refused(size: int, parts: int, unit: int) -> None:
     with pytest.raises(ValueError, match="cannot split"):
-        split_bounds(size, parts)
+        split_bounds(size, parts, unit)

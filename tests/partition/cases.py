@@ -182,11 +182,12 @@ LAYOUT = [
     Golden(_case("Transpose", X), "a b -> b a; linear 0"),
     Golden(_case("Flatten", X3), "a b c -> a y; whole b c; linear 0"),
     Golden(
-        _case("Reshape", _floats(5, 6), np.array([0, 2, 3]), constants=(1,)), "a b, - -> a y1 y2; whole b; linear 0"
+        _case("Reshape", _floats(5, 6), np.array([0, 2, 3]), constants=(1,)),
+        "a (y1 y2), - -> a y1 y2; linear 0; solid y1 y2; sizes 1",
     ),
     Golden(
         _case("Reshape", _floats(5, 6), np.array([0, -1]), constants=(1,)),
-        "a b, - -> y0 y1; whole a b; linear 0",
+        "a b, - -> a b; linear 0; solid a; sizes 1",
         tolerated=((0, None), (1, None)),
     ),
     Golden(_case("Squeeze", _floats(5, 1, 7), AXIS1, constants=(1,)), "a 1 c, - -> a c; linear 0"),
@@ -215,7 +216,7 @@ CONV = [
     ),
     Golden(
         _case("Conv", _floats(3, 12, 6, 6), _GROUPED, group=6),
-        "n c x0 x1, c i k0 k1 -> n c y0 y1; whole i k0 k1 x0 x1; linear 0 | 1; units c: group",
+        "n (c 2) x0 x1, (c 2) i k0 k1 -> n (c 2) y0 y1; whole i k0 k1 x0 x1; linear 0 | 1; units c: group",
     ),
     Golden(
         _case("ConvTranspose", _IMAGE, _floats(4, 5, 3, 3), weights=(1,)),
@@ -223,7 +224,7 @@ CONV = [
     ),
     Golden(
         _case("ConvTranspose", _SIX, _floats(6, 2, 3, 3), _floats(12), group=6),
-        "n c x0 x1, c i k0 k1, c -> n c y0 y1; whole i k0 k1 x0 x1; units c: group",
+        "n c x0 x1, c i k0 k1, (c 2) -> n (c 2) y0 y1; whole i k0 k1 x0 x1; units c: group",
     ),
     Golden(
         _case("ConvInteger", _bytes(3, 4, 6, 6), _bytes(5, 4, 3, 3), np.array(3, np.uint8), weights=(1,)),

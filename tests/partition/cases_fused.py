@@ -46,7 +46,7 @@ ATTENTION = [
     ),
     Golden(
         _case("MultiHeadAttention", _FLAT, _FLAT, _FLAT, num_heads=6, domain=_MS),
-        "b q h, b k h, b k h -> b q h; whole k; solid b q; units h: num_heads",
+        "b q (h 4), b k (h 4), b k (h 4) -> b q (h 4); whole k; solid b q; units h: num_heads",
     ),
     Golden(
         _case("RotaryEmbedding", _X4, _ANGLES, _ANGLES, _PLACES, version=23),
@@ -54,7 +54,7 @@ ATTENTION = [
     ),
     Golden(
         _case("RotaryEmbedding", _FLAT, _ANGLES, _ANGLES, _PLACES, version=23, num_heads=6),
-        "b s h, -, -, b s -> b s h; solid b s; units h: num_heads",
+        "b s (h 4), -, -, b s -> b s (h 4); solid b s; units h: num_heads",
     ),
     Golden(
         _case("RotaryEmbedding", _X4, _PLACES, _ANGLES, _ANGLES, domain=_MS),

@@ -8,6 +8,7 @@ axes that could be divided and that the rule does not offer. With more parts tha
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,8 +20,10 @@ from numpy.typing import NDArray
 
 from engine.split import split_bounds
 from partition.rules import RULES, OpFacts, Rule
+from partition.rules.rule import factors
 
 Array = NDArray[Any]
+Place = tuple[int, int, int]
 _REDUCE = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
 
 
@@ -85,32 +88,49 @@ def wrong_letters(case: Case, rule: Rule, parts: int) -> list[str]:
 
 
 def _holds(case: Case, rule: Rule, letter: str, whole: list[Array], parts: int) -> bool:
-    axes = [_axis(letters, letter) for letters in rule.inputs]
-    if not _applies(case, rule, letter, whole, parts):
+    sizes = _letter_sizes(case, rule, whole)
+    if not _applies(rule, letter, sizes, parts):
         return True
-    local = [_localized(case, rule.units.get(letter, ()), i, parts) for i in range(parts)]
-    pieces = [local[i].run(_cut(case.inputs, axes, i, parts)) for i in range(parts)]
-    targets = [_axis(letters, letter) for letters in rule.outputs]
+    axes = [_place(letters, letter, sizes) for letters in rule.inputs]
+    targets = [_place(letters, letter, sizes) for letters in rule.outputs]
+    local = [_localized(case, rule, letter, sizes, i, parts) for i in range(parts)]
+    pieces = [local[i].run(_cut(local[i].inputs, axes, i, parts)) for i in range(parts)]
     return all(
         _same(want, _joined([piece[i] for piece in pieces], targets[i], rule.reduce.get(letter, "")))
         for i, want in enumerate(whole)
     )
 
 
-def _applies(case: Case, rule: Rule, letter: str, whole: list[Array], parts: int) -> bool:
-    """Whether the rule claims anything of so many parts: of solid letters and units it may not."""
-    if letter not in rule.solid and letter not in rule.units:
-        return True
+def _letter_sizes(case: Case, rule: Rule, whole: list[Array]) -> dict[str, int]:
+    """The size of every letter: that of its own axis, or the rest of one that it shares."""
     tensors = [*zip(case.inputs, rule.inputs, strict=True), *zip(whole, rule.outputs, strict=True)]
-    sizes = {v.shape[axes.index(letter)] for v, axes in tensors if v is not None and letter in axes}
-    counts = [case.attributes[name] for name in rule.units.get(letter, ())]
-    return min(*sizes, *counts, 10**9) >= parts and all(n % parts == 0 or sizes == {n} for n in counts)
+    axes = [(factors(a), n) for v, names in tensors if v is not None for a, n in zip(names, v.shape, strict=False)]
+    sizes = {**{parts[0]: n for parts, n in axes if len(parts) == 1}, **{str(n): n for n in range(1000)}}
+    for parts, size in axes:
+        unknown = [part for part in parts if part not in sizes]
+        if len(unknown) == 1:
+            sizes[unknown[0]] = size // math.prod(sizes[part] for part in parts if part in sizes)
+    return sizes
 
 
-def _localized(case: Case, counters: tuple[str, ...], part: int, parts: int) -> Case:
-    """The op with its units counted for one part."""
-    bounds = {name: split_bounds(case.attributes[name], parts)[part] for name in counters}
-    return replace(case, attributes={**case.attributes, **{name: high - low for name, (low, high) in bounds.items()}})
+def _applies(rule: Rule, letter: str, sizes: Mapping[str, int], parts: int) -> bool:
+    """Whether the rule claims anything of so many parts: of solid letters and units it may not."""
+    shared = any(letter in factors(a) and len(factors(a)) > 1 for axes in (*rule.inputs, *rule.outputs) for a in axes)
+    return sizes[letter] >= parts or not (letter in rule.solid or letter in rule.units or shared)
+
+
+def _localized(case: Case, rule: Rule, letter: str, sizes: Mapping[str, int], part: int, parts: int) -> Case:
+    """The op with its units counted, and the sizes of its output listed, for one part."""
+    low, high = split_bounds(sizes[letter], parts)[part]
+    counts = {name: case.attributes[name] * (high - low) // sizes[letter] for name in rule.units.get(letter, ())}
+    inputs, place = list(case.inputs), _place(rule.outputs[0], letter, sizes)
+    if rule.sizes is not None and place:
+        listed = np.array(inputs[rule.sizes])
+        listed[place[0]] = (
+            listed[place[0]] * (high - low) // sizes[letter] if listed[place[0]] > 0 else listed[place[0]]
+        )
+        inputs[rule.sizes] = listed
+    return replace(case, inputs=tuple(inputs), attributes={**case.attributes, **counts})
 
 
 def _is_linear(case: Case, group: frozenset[int], whole: list[Array], parts: int) -> bool:
@@ -149,7 +169,7 @@ def _divisions(case: Case) -> Iterator[tuple[int | None, ...]]:
 
 def _works(case: Case, axes: tuple[int | None, ...], whole: list[Array], parts: int) -> bool:
     try:
-        pieces = [case.run(_cut(case.inputs, list(axes), i, parts)) for i in range(parts)]
+        pieces = [case.run(_cut(case.inputs, list(map(_plain, axes)), i, parts)) for i in range(parts)]
     except Exception:  # noqa: BLE001 - onnxruntime refuses the pieces: that is an answer
         return False
     return all(_some_join(want, [piece[i] for piece in pieces]) for i, want in enumerate(whole))
@@ -158,7 +178,11 @@ def _works(case: Case, axes: tuple[int | None, ...], whole: list[Array], parts: 
 def _some_join(want: Array, pieces: list[Array]) -> bool:
     """Whether the pieces are those of the whole along some axis, divided as every axis is, or sum up to it."""
     joins: list[int | None] = [None, *(axis for axis in range(want.ndim) if _divides(want, pieces, axis))]
-    return any(_same(want, _joined(pieces, axis, "sum")) for axis in joins)
+    return any(_same(want, _joined(pieces, _plain(axis), "sum")) for axis in joins)
+
+
+def _plain(axis: int | None) -> Place | None:
+    return None if axis is None else (axis, 1, 1)
 
 
 def _divides(want: Array, pieces: list[Array], axis: int) -> bool:
@@ -167,25 +191,48 @@ def _divides(want: Array, pieces: list[Array], axis: int) -> bool:
 
 
 def _axis(letters: tuple[str, ...], letter: str) -> int | None:
-    return letters.index(letter) if letter in letters else None
+    return next((i for i, axis in enumerate(letters) if letter in factors(axis)), None)
 
 
-def _cut(inputs: tuple[Array | None, ...], axes: list[int | None], part: int, parts: int) -> tuple[Array | None, ...]:
-    return tuple(_piece(value, axis, part, parts) for value, axis in zip(inputs, axes, strict=True))
+def _place(letters: tuple[str, ...], letter: str, sizes: Mapping[str, int]) -> Place | None:
+    """(axis, sizes of what shares it: before the letter, and behind it)."""
+    axis = _axis(letters, letter)
+    if axis is None:
+        return None
+    parts = factors(letters[axis])
+    at = parts.index(letter)
+    return axis, math.prod(sizes[p] for p in parts[:at]), math.prod(sizes[p] for p in parts[at + 1 :])
 
 
-def _piece(value: Array | None, axis: int | None, part: int, parts: int) -> Array | None:
-    if value is None or axis is None:
+def _cut(inputs: tuple[Array | None, ...], axes: list[Place | None], part: int, parts: int) -> tuple[Array | None, ...]:
+    return tuple(_piece(value, place, part, parts) for value, place in zip(inputs, axes, strict=True))
+
+
+def _piece(value: Array | None, place: Place | None, part: int, parts: int) -> Array | None:
+    if value is None or place is None:
         return value
-    low, high = split_bounds(value.shape[axis], parts)[part]
-    return np.ascontiguousarray(value[(slice(None),) * axis + (slice(low, high),)])
+    axis, before, after = place
+    opened = _opened(value, axis, before, after)
+    low, high = split_bounds(opened.shape[axis + 1], parts)[part]
+    return np.ascontiguousarray(_closed(opened[(slice(None),) * (axis + 1) + (slice(low, high),)], axis))
 
 
-def _joined(pieces: list[Array], axis: int | None, reduce: str) -> Array | None:
+def _opened(value: Array, axis: int, before: int, after: int) -> Array:
+    """The axis as three: what is before the letter, the letter, and what is behind it."""
+    shape = value.shape
+    return value.reshape(*shape[:axis], before, shape[axis] // (before * after), after, *shape[axis + 1 :])
+
+
+def _closed(value: Array, axis: int) -> Array:
+    return value.reshape(*value.shape[:axis], math.prod(value.shape[axis : axis + 3]), *value.shape[axis + 3 :])
+
+
+def _joined(pieces: list[Array], place: Place | None, reduce: str) -> Array | None:
     """The pieces joined along an axis, or combined; None if they do not fit."""
     try:
-        if axis is not None:
-            return np.concatenate(pieces, axis)
+        if place is not None:
+            axis, before, after = place
+            return _closed(np.concatenate([_opened(piece, axis, before, after) for piece in pieces], axis + 1), axis)
         if not reduce or pieces[0].dtype == np.bool_:
             return None
         result = pieces[0]

@@ -16,6 +16,7 @@ from client.verify_run import run_ranks
 from partition import Options
 from partition.choices import Choice, split_choices, whole_choices
 from partition.compile import Prepared, Target, emit_bundle, prepare
+from partition.divisions import OpAxes, all_divisions
 from partition.planning import scheduled, whole_layout
 from partition.rules import RULES
 from partition.search import cheapest_plan
@@ -24,11 +25,12 @@ from tests.partition import models
 
 def divisions(prepared: Prepared, workers: int) -> list[list[Choice]]:
     """Per op, its splits without the unsummed ones, which need a partner; whole where it has none."""
+    graph = prepared.graph
+    rules = [RULES.find(graph.facts(op)) for op in graph.ops]
     found = []
-    for op in prepared.graph.ops:
-        rule = RULES.find(prepared.graph.facts(op))
-        splits = [c for c in split_choices(prepared.graph, op, rule, workers) if c.mode == "split"] if rule else []
-        found.append(splits or list(whole_choices(op)[:1]))
+    for op, rule, ways in zip(graph.ops, rules, all_divisions(graph, rules, workers), strict=True):
+        choices = split_choices(graph, OpAxes(graph, op, rule, workers), ways) if rule else ()
+        found.append([choice for choice in choices if choice.mode == "split"] or list(whole_choices(op)[:1]))
     return found
 
 
