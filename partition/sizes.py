@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import onnx
-from onnx import helper
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 
+from partition.arithmetic import integers
 from partition.graph import NOMINAL_SIZE, Graph, ValueInfo
 from partition.rules.facts import Dim
 
@@ -27,7 +30,7 @@ def with_sizes(graph: Graph, sizes: Mapping[str, int], shapes: Shapes) -> Graph:
     inputs = {name: _input_shape(graph.values[name], sizes, shapes.get(name)) for name in graph.inputs}
     known = {**sizes, **dict(_symbols(graph, inputs))}
     bound = {name: found for name, value in graph.values.items() if (found := _bound(value, known)) is not None}
-    shaped = {**_inferred(graph, {**bound, **inputs}), **bound, **inputs}
+    shaped = _followed(graph, {**bound, **inputs})
     return replace(
         graph, values={name: replace(value, expected=shaped.get(name)) for name, value in graph.values.items()}
     )
@@ -57,15 +60,26 @@ def _bound(value: ValueInfo, known: Mapping[str, int]) -> tuple[int, ...] | None
     return tuple(_size(dim, known) for dim in value.shape)
 
 
-def _inferred(graph: Graph, shapes: Shapes) -> dict[str, tuple[int, ...]]:
-    """Complete shapes that ONNX infers from these."""
+def _followed(graph: Graph, given: Shapes) -> Shapes:
+    """Complete shapes that follow from these: sizes give integers, which give more sizes, until there are no more."""
+    shapes, known = given, {""}
+    while (found := integers(graph, shapes)).keys() != known:
+        inferred = _inferred(graph, shapes, found)
+        shapes = {**inferred, **{name: value.shape for name, value in found.items()}, **shapes}
+        known = set(found)
+    return shapes
+
+
+def _inferred(graph: Graph, shapes: Shapes, known: Mapping[str, NDArray[Any]]) -> dict[str, tuple[int, ...]]:
+    """Complete shapes that ONNX infers from these; the nodes of `known` are taken for constants."""
     weights = [name for name in graph.weights if name not in shapes or graph.weights[name].nbytes <= _SMALL_BYTES]
     constants = [_constant(graph, name) for name in weights if graph.weights[name].nbytes <= _SMALL_BYTES]
+    constants += [numpy_helper.from_array(value, name) for name, value in known.items()]
     held = {constant.name for constant in constants}
     infos = [_info(graph.values[name], name, shape) for name, shape in shapes.items() if name not in held]
     entries = {*graph.inputs, *graph.weights}
     proto = helper.make_graph(
-        [op.proto for op in graph.ops],
+        [op.proto for op in graph.ops if known.keys().isdisjoint(op.outputs)],
         "sizes",
         [info for info in infos if info.name in entries],
         [onnx.ValueInfoProto(name=name) for name in graph.outputs],

@@ -48,7 +48,7 @@ def cut_stages(graph: Graph, workers: int, held: Sequence[int]) -> tuple[Stage, 
     fullest = _best(lambda g: table.weights / g, np.maximum, workers, range(1, 2))[0]
     if fullest > _UNEVEN * share:
         return _shared(table, workers, _UNEVEN * share)
-    limit = fullest + _SLACK * share
+    limit = min(fullest + _SLACK * share, _UNEVEN * share)
     fits = table.weights <= limit
     busiest = _best(lambda _: np.where(fits, table.work, np.inf), np.maximum, workers, range(1, 2))[0]
     legal = fits & (table.work <= _LAZY * busiest)

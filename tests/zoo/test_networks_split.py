@@ -26,7 +26,7 @@ GIVEN: dict[str, dict[str, object]] = {
     "unet by Resize": {"width": 16, "depth": 2, "transposed": False},
     "vit": {"layers": 1, "image": 16, "classes": 40},
 }
-STRATEGIES = ("auto", "column", "row")
+STRATEGIES = ("auto", "column", "pipeline", "row")
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -51,10 +51,10 @@ def test_every_network_is_measured() -> None:
 
 def test_a_share_that_is_too_large_or_a_wrong_answer_is_marked() -> None:
     good, large, wrong = (
-        Row("vit", "row", 2, share, 1000, 0.0, ok) for share, ok in ((1.1, True), (1.11, True), (1.0, False))
+        Row("vit", "row", 2, share, 1000, 1000, 0.0, ok) for share, ok in ((1.1, True), (1.11, True), (1.0, False))
     )
     assert [row.holds for row in (good, large, wrong)] == [True, False, False]
-    assert Row("lstm", "row", 2, 2.0, 1000, 0.0, True).holds
+    assert Row("lstm", "row", 2, 2.0, 1000, None, 0.0, True).holds
     assert markdown([large]).splitlines()[-1] == "| vit | row | 1.110, 1,000 B **missed** |"
 
 
