@@ -11,6 +11,7 @@ from channels.errors import ConfigError
 
 # name -> module and class; add a channel by a line here and a file that passes the contract suite
 _CHANNELS: Final = {
+    "folder": ("channels.folder", "FolderChannel"),
     "memory": ("channels.memory", "MemoryChannel"),
     "object": ("channels.object", "ObjectChannel"),
     "queue": ("channels.queue", "QueueChannel"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,8 +15,10 @@ import onnxruntime as ort
 from bundle.io import read_asset
 from bundle.manifest import Manifest
 from bundle.store import FolderStore, Store
-from client.verify_compare import compare
+from client.rank_process import RankOutcome
+from client.verify_compare import Difference, compare
 from client.verify_inputs import random_inputs
+from client.verify_processes import run_processes
 from client.verify_run import SplitRun, Value, run_ranks
 from engine.codec import program_from_json
 from engine.program import Exchange
@@ -28,11 +30,19 @@ _ONE_NAME = {"recv": "send"}  # the two ends of one exchange
 
 @dataclass(frozen=True)
 class RankReport:
-    """One rank: bytes of model weights in its shard, and the most bytes of live tensors that it held."""
+    """One rank.
+
+    weight_bytes:   of the model's weights in its shard.
+    peak_bytes:     most bytes of live tensors; of a process of its own its largest resident set (VmHWM).
+    tensor_bytes:   most bytes of live tensors.
+    baseline_bytes: resident set of the process before it loaded anything: Python and onnxruntime; 0 without processes.
+    """
 
     rank: int
     weight_bytes: int
     peak_bytes: int
+    tensor_bytes: int
+    baseline_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,10 +100,13 @@ def verify(
     workers: int,
     strategy: str,
     options: Options | None = None,
+    *,
+    processes: bool = False,
 ) -> VerifyReport:
     """Compile, run split, and compare with onnxruntime on the model as it is.
 
-    inputs: by name; None = seeded random ones.
+    inputs:    by name; None = seeded random ones.
+    processes: each rank in a process of its own.
 
     Raises:
         CompileError: if the model or the request cannot be.
@@ -104,7 +117,11 @@ def verify(
         manifest = compile_to_store(store, model, strategy, workers, options=options)
         feeds = random_inputs(manifest.inputs) if inputs is None else inputs
         expected = reference(model, feeds)  # first: a model that onnxruntime refuses is the model's fault
-        return _report(manifest, store, run_ranks(store, manifest, feeds), expected)
+        if processes:
+            outputs, ranks = run_processes(Path(folder), manifest, feeds)
+        else:
+            outputs, ranks = _figures(run_ranks(store, manifest, feeds))
+        return _report(manifest, store, compare(expected, outputs), ranks)
 
 
 def reference(model: onnx.ModelProto | Path, inputs: Mapping[str, Value]) -> dict[str, Value]:
@@ -125,9 +142,13 @@ def reference(model: onnx.ModelProto | Path, inputs: Mapping[str, Value]) -> dic
         raise InvalidModelError(f"onnxruntime refuses the model or its inputs: {error}") from error
 
 
-def _report(manifest: Manifest, store: Store, run: SplitRun, expected: Mapping[str, Value]) -> VerifyReport:
-    difference = compare(expected, run.outputs)
-    ranks = zip(manifest.ranks, run.machines, strict=True)
+def _figures(run: SplitRun) -> tuple[dict[str, Value], tuple[RankOutcome, ...]]:
+    """A run in threads as one in processes: the peak is that of the tensors."""
+    peaks = ((machine.peak_bytes, sum(record.sent_bytes for record in machine.trace)) for machine in run.machines)
+    return run.outputs, tuple(RankOutcome(peak, 0, peak, sent) for peak, sent in peaks)
+
+
+def _report(manifest: Manifest, store: Store, difference: Difference, ranks: Sequence[RankOutcome]) -> VerifyReport:
     return VerifyReport(
         ok=difference.ok,
         max_abs_err=difference.max_abs_err,
@@ -135,9 +156,12 @@ def _report(manifest: Manifest, store: Store, run: SplitRun, expected: Mapping[s
         strategy=manifest.strategy,
         world_size=manifest.world_size,
         model_weight_bytes=manifest.model_weight_bytes,
-        ranks=tuple(RankReport(entry.rank, entry.weight_bytes, machine.peak_bytes) for entry, machine in ranks),
+        ranks=tuple(
+            RankReport(entry.rank, entry.weight_bytes, rank.peak_bytes, rank.tensor_bytes, rank.baseline_bytes)
+            for entry, rank in zip(manifest.ranks, ranks, strict=True)
+        ),
         exchanges=exchange_counts(manifest, store),
-        exchanged_bytes=sum(record.sent_bytes for machine in run.machines for record in machine.trace),
+        exchanged_bytes=sum(rank.sent_bytes for rank in ranks),
         split_ops=int(manifest.info["split_ops"]),
         replicated_ops=int(manifest.info["replicated_ops"]),
         problems=difference.problems,

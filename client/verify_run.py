@@ -16,7 +16,7 @@ from bundle.store import Store
 from channels import Channel, ChannelConfig, MemoryChannel, MemoryHub, RunAborted
 from engine import LoadedRank, Machine, SessionSettings, ShardCache, load_rank
 
-_CACHE_BYTES = 1 << 40  # nothing is thrown out
+CACHE_BYTES = 1 << 40  # nothing is thrown out
 _POLL_S = 0.1
 
 
@@ -54,7 +54,7 @@ def run_ranks(
     Raises:
         EngineError, ChannelError, BundleError: what the failing rank raised.
     """
-    cache = ShardCache(_CACHE_BYTES)
+    cache = ShardCache(CACHE_BYTES)
     settings = SessionSettings(threads=1)
     loaded = [load_rank(store, manifest, rank, cache, settings) for rank in range(manifest.world_size)]
     channels = channels or _channels(manifest.world_size, deadline_s)
@@ -80,7 +80,7 @@ def _thread(
     machine: Machine, loaded: LoadedRank, channel: Channel, inputs: Mapping[str, Value], shared: _Shared
 ) -> threading.Thread:
     rank = loaded.program.rank
-    feeds = {name: _value(value) for name, value in inputs.items()} if rank == 0 else {}
+    feeds = {name: plain(value) for name, value in inputs.items()} if rank == 0 else {}
 
     def work() -> None:
         try:
@@ -95,8 +95,8 @@ def _thread(
     return threading.Thread(target=work, name=f"rank{rank}", daemon=True)
 
 
-def _value(value: Value) -> Value:
-    """Sequences are lists, an absent optional is None: both stay what they are on their way to onnxruntime."""
+def plain(value: Value) -> Value:
+    """A value as onnxruntime takes it: sequences are lists and an absent optional None, everything else an array."""
     return value if value is None or isinstance(value, list) else np.asarray(value)
 
 

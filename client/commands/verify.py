@@ -27,6 +27,7 @@ def add_commands(commands: Any) -> None:
         metavar="X.npz",
         help="inputs; default: those of the card, for a file seeded random numbers",
     )
+    command.add_argument("--processes", action="store_true", help="each rank in a process of its own: its real peak")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=_verify)
 
@@ -38,7 +39,7 @@ def _verify(options: argparse.Namespace) -> int:
     inputs = read_npz(options.inputs) if options.inputs else sample(options.model, given, EXAMPLES)
     with tempfile.TemporaryDirectory(prefix="fsd-") as folder, busy(f"verifying {options.model}"):
         path = locate(options.model, given, Path(folder))
-        report = verify(path, inputs, options.workers, options.strategy)
+        report = verify(path, inputs, options.workers, options.strategy, processes=options.processes)
     if options.json:
         print(report.to_json())
     else:

@@ -20,6 +20,7 @@ from botocore.config import Config
 
 from channels.base import Channel
 from channels.config import ChannelConfig, ChannelHooks
+from channels.folder import FolderChannel, FolderSettings
 from channels.memory import MemoryChannel, MemoryHub
 from channels.object import ObjectChannel, ObjectSettings
 from channels.parcel import pack_parcel
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 MINISTACK = ROOT / ".venv" / "cloud" / "bin" / "ministack"
 SLOTS = 3
-CHANNELS = ("memory", "queue", "object")
+CHANNELS = ("memory", "folder", "queue", "object")
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,15 @@ def _memory() -> Harness:
     return Harness("memory", lambda config, hooks: MemoryChannel(config, hub, hooks=hooks), inject, next(_EPOCHS))
 
 
+def _folder(path: Path) -> Harness:
+    settings = FolderSettings(path, max_payload=200_000)
+
+    def inject(_config: ChannelConfig, _name: tuple[int, int, int], slot: int, data: bytes | str) -> None:
+        settings.put(slot, data)
+
+    return Harness("folder", lambda config, hooks: FolderChannel(config, settings, hooks=hooks), inject, next(_EPOCHS))
+
+
 def _queue(cloud: Clients, lane: QueueSettings) -> Harness:
     def inject(_config: ChannelConfig, _name: tuple[int, int, int], slot: int, data: bytes | str) -> None:
         body = data if isinstance(data, str) else to_text(in_parcel(slot, data))
@@ -221,6 +231,8 @@ def harness(request: pytest.FixtureRequest) -> Iterator[Harness]:
     """Give every channel in turn; close what the test opened."""
     if request.param == "memory":
         made = _memory()
+    elif request.param == "folder":
+        made = _folder(request.getfixturevalue("tmp_path"))
     elif request.param == "queue":
         made = _queue(request.getfixturevalue("cloud"), request.getfixturevalue("lane"))
     else:

@@ -49,7 +49,7 @@ def test_report_as_json_has_every_field() -> None:
         "split_ops",
         "replicated_ops",
     } <= set(fields)
-    assert set(fields["ranks"][0]) == {"rank", "weight_bytes", "peak_bytes"}
+    assert set(fields["ranks"][0]) == {"rank", "weight_bytes", "peak_bytes", "tensor_bytes", "baseline_bytes"}
 
 
 def test_run_split_gives_every_output_by_name() -> None:
