@@ -11,6 +11,7 @@ from partition.errors import InvalidModelError
 from partition.folding import FoldConstantsPass
 from partition.gemm import SplitGemmPass
 from partition.outputs import ComputeOutputsPass, NameValuesPass
+from partition.reshapes import AlignReshapesPass
 from partition.shapes import InferShapesPass
 
 
@@ -41,6 +42,7 @@ def _passes() -> list[ir.passes.InPlacePass]:
         FoldConstantsPass(),
         InferShapesPass(),
         CanonicalShapesPass(),
+        AlignReshapesPass(),
         common.RemoveUnusedNodesPass(),
         common.RemoveUnusedOpsetsPass(),
         NameValuesPass(),

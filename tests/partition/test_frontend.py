@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from client.verify import run_split, verify
 from partition import InvalidModelError, UnsafeModelError
-from partition.canonical import copied_sizes, front_axes
+from partition.canonical import front_axes
 from partition.frontend import load
 from tests.partition import models
 
@@ -192,24 +192,8 @@ def test_local_functions_are_inlined() -> None:
     assert report.split_ops > 0
 
 
-@pytest.mark.parametrize(
-    ("dims", "target", "expected"),
-    [
-        (("n", 6), (-1, 2, 3), [0, 2, 3]),
-        (("n", 2, 3), (0, -1), [0, 6]),
-        ((5, 6), (5, 2, 3), [0, 2, 3]),
-        (("n", "m"), (-1, 4), [-1, 4]),
-        (("n", 4, 6), (0, 0, 2, -1), [0, 0, 2, 3]),
-        ((4, 6), (6, 4), [6, 4]),
-        ((0, 6), (0, 6), [0, 0]),
-    ],
-)
-def test_reshape_copies_what_it_can(dims: tuple[int | str, ...], target: tuple[int, ...], expected: list[int]) -> None:
-    assert copied_sizes(dims, target) == expected
-
-
 def test_axes_are_counted_from_the_front() -> None:
-    assert front_axes(("n", 4, 5), (-1, 0, -2)) == [2, 0, 1]
+    assert front_axes(3, (-1, 0, -2)) == [2, 0, 1]
 
 
 def test_old_opset_with_bounds_as_attributes() -> None:
