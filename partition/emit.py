@@ -16,6 +16,7 @@ from partition.layout import Hop, Item, Layout, Section
 from partition.moves import Move
 from partition.placement import ROOT, Partial, Shard
 from partition.schedule import Level, Transfer, local_name
+from partition.sparse.parts import chain_part
 from partition.subgraph import Piece, make_cut, make_piece, pruned, write_piece
 from partition.weights import Stored, store_weight
 
@@ -91,7 +92,7 @@ def _section_slots(section: Section, level: Level, rank: int) -> Iterator[_Slot]
             exchange = _exchange(item.value, item.move, seat.rank, part.workers)
             yield _instruction_slot(_placed(exchange, section), {})
         else:
-            chain = part.chains[item].part(seat.rank)
+            chain = chain_part(part.chains[item], seat.rank)
             for instruction, stored in zip(chain.instructions, chain.stored, strict=True):
                 yield _instruction_slot(_placed(instruction, section), stored)
 

@@ -15,7 +15,8 @@ from typing import Literal
 from partition.choices import Choice
 from partition.graph import Graph
 from partition.schedule import Chain, Level
-from partition.sparse.parts import ChainPlan
+from partition.sparse.parts import chain_part
+from partition.sparse.plan import ChainPlan
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class Part:
     def length(self) -> int:
         """Instructions at most, the same on every rank."""
         after = [item for level in self.levels for item in level.after]
-        chains = [len(self.chains[item].part(0).instructions) for item in after if isinstance(item, Chain)]
+        chains = [len(chain_part(self.chains[item], 0).instructions) for item in after if isinstance(item, Chain)]
         return len(self.levels) + len(after) - len(chains) + sum(chains)
 
 

@@ -12,7 +12,7 @@ from partition.policy import allowed_choices
 from partition.schedule import Chain, make_schedule
 from partition.search import Plan, Prices, cheapest_plan
 from partition.sparse.layers import SparseLayer
-from partition.sparse.parts import plan_chain
+from partition.sparse.plan import plan_chain
 from partition.sparse.report import sparse_info
 
 Layers = Mapping[Op, tuple[SparseLayer, ...]]

@@ -19,7 +19,7 @@ from partition.placement import REPLICATE, ROOT, Placement, Shard, Single
 from partition.schedule import Chain, Transfer
 from partition.sizes import with_sizes
 from partition.sparse.maps import rows_between
-from partition.sparse.parts import ChainPlan
+from partition.sparse.plan import ChainPlan
 
 Shape = tuple[int, ...]
 _LIVE_BYTES = 4  # a live tensor's number of each sample

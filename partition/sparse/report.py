@@ -10,7 +10,7 @@ import numpy as np
 from partition.sparse.assignment import Assign, contiguous_layers, random_layers
 from partition.sparse.messages import Boundary, exchanged
 from partition.sparse.ownership import partitioner_name
-from partition.sparse.parts import ChainPlan
+from partition.sparse.plan import ChainPlan
 
 _COMPARED: Mapping[str, Assign] = {"_contiguous": contiguous_layers, "_random": random_layers}
 
