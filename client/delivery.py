@@ -6,6 +6,7 @@ A request that is sent twice is one run, so that nothing is computed twice that 
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,9 @@ from runs.tenure import Tenures
 # A request is sent so often in all; each death of rank 0 is an attempt of the run as well.
 SENDS = 4
 POLL_S = 0.25
+BACKOFF_S = 0.5
+# Throttled, and the service's own errors.
+_AGAIN = frozenset({429, 500, 502, 503, 504})
 # How long a function may take from its invocation until it has accepted the request, cold start included.
 START_S = 60.0
 
@@ -34,7 +38,9 @@ def deliver(stage: Stage, objects: Objects, event: Mapping[str, Any], run_id: st
         CloudError: the cloud cannot be reached, or the function died every time.
     """
     files, cause = RunFiles(objects, run_id), ""
-    for _ in range(SENDS):
+    for sent in range(SENDS):
+        if sent:
+            time.sleep(random.uniform(0, BACKOFF_S * 2**sent))
         answer, cause = invoke(stage, "infer", event)
         if answer is None and not cause:
             _await_claim(files)
@@ -45,7 +51,7 @@ def deliver(stage: Stage, objects: Objects, event: Mapping[str, Any], run_id: st
 
 
 def invoke(stage: Stage, function: str, event: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
-    """A function's answer; without one, why it died, or nothing where the connection ended before it came.
+    """A function's answer; without one, why it died or was throttled, or nothing where the connection was lost.
 
     Raises:
         CloudError: the cloud cannot be reached, or refuses the call.
@@ -58,6 +64,8 @@ def invoke(stage: Stage, function: str, event: Mapping[str, Any]) -> tuple[dict[
     except HTTPClientError:
         return None, ""
     except AwsError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] in _AGAIN:
+            return None, f"{function}: {error}"
         raise CloudError(f"{function}: {error}") from error
     if answer.get("FunctionError"):
         return None, f"{payload.get('errorType')}: {payload.get('errorMessage')}"

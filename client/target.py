@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SERVICE = "fsd-inference"
 # Longer than any answer of `infer`: by default it answers within 90 s.
 READ_TIMEOUT_S = 900.0
+# Jittered backoff for throttles and 5xx.
+_RETRIED = Config(retries={"mode": "standard", "max_attempts": 5})
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,9 @@ def find_stage(
     return Stage(
         name=name,
         bucket=_bucket(session, endpoint, f"{SERVICE}-{name}"),
-        s3=session.client("s3", endpoint_url=endpoint, config=Config(s3={"addressing_style": "path"})),
+        s3=session.client("s3", endpoint_url=endpoint, config=_RETRIED.merge(Config(s3={"addressing_style": "path"}))),
         functions=session.client("lambda", endpoint_url=endpoint, config=once),
-        logs=session.client("logs", endpoint_url=endpoint),
+        logs=session.client("logs", endpoint_url=endpoint, config=_RETRIED),
     )
 
 

@@ -17,8 +17,8 @@ _CONFIG = Config(
     max_pool_connections=64,
     tcp_keepalive=True,
 )
-# Invoke is not idempotent: a repeated start is a second copy of a worker.
-_INVOKE_CONFIG = _CONFIG.merge(Config(retries={"total_max_attempts": 1}, read_timeout=15))
+# Invoke, too, may be repeated: of two copies of a worker one finds the slot claimed, of two of rank 0 the run driven.
+_INVOKE_CONFIG = _CONFIG.merge(Config(read_timeout=15))
 
 
 def make_clients(meter: Meter, region: str | None = None) -> Clients:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from costs import merge
+from runs.drain import drain_lane
 from runs.errors import Cancelled, RunError, RunLost, RunNotFound
 from runs.inputs import fetch_inputs
 from runs.job import Job
@@ -28,6 +29,8 @@ from runs.values import Array
 # A driver that was cancelled has this long to end the run by itself: its workers leave, its lane comes back.
 CANCEL_S = 10.0
 POLL_S = 0.2
+# A dead driver's lane is leased for so long while it is emptied.
+LANE_S = 60.0
 # Who must answer sooner than that does not begin to compute.
 AT_ONCE_S = 1.0
 
@@ -93,15 +96,21 @@ class Succession:
         return self._bury(claim, RunLost(f"run {self.files.run_id}: Lambda gave up its coordinator: {cause}"))
 
     def _bury(self, claim: Claim, error: RunError) -> dict[str, Any]:
-        """Write the record of a run that nobody drives, and return its lane."""
         tenure = self._tenures.current() or Tenure()
         job = self._job(claim, tenure, self._progress(tenure))
-        lanes = LaneTable(self.service.objects, self.service.settings.lanes)
-        lease = lanes.reclaim(self.files.run_id, 60.0)
-        answer = job.fail(error)
+        job.progress.attempt = tenure.attempt
+        return self._end(job, error)
+
+    def _end(self, job: Job, error: RunError) -> dict[str, Any]:
+        """Write the record of a run that nobody drives, empty its lane and return it."""
+        settings = self.service.settings
+        lanes = LaneTable(self.service.objects, settings.lanes)
+        lease = lanes.reclaim(self.files.run_id, LANE_S)
         if lease is not None:
+            drain_lane(self.service, lease.lane, min(job.manifest.world_size, settings.ranks))
+        answer = job.fail(error)
+        if lease is not None and lanes.release(lease):
             self.files.sweep()
-            lanes.release(lease)
         return answer
 
     def _succeed(self, claim: Claim, former: Tenure, answer_by: float | None) -> dict[str, Any]:
@@ -114,10 +123,8 @@ class Succession:
         job = self._job(claim, mine, self._progress(former))
         job.progress.attempt = mine.attempt
         if mine.attempt > claim.request.max_attempts:
-            ids = [*job.progress.lost]
-            return job.fail(
-                RunLost(f"run {self.files.run_id}: rank 0 died in attempt {former.attempt}, the last", request_ids=ids)
-            )
+            message = f"run {self.files.run_id}: rank 0 died in attempt {former.attempt}, the last"
+            return self._end(job, RunLost(message, request_ids=[*job.progress.lost]))
         if answer_by is not None and answer_by - time.monotonic() < AT_ONCE_S:
             return job.hand_over()
         return job.run(lambda: self._inputs(claim.request, job), answer_by)
