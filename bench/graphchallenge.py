@@ -18,9 +18,11 @@ from client.progress import busy
 from zoo.registry import get_card
 
 SHARED = ROOT.parent / "shared" / "data"
+# What carries tensors, whatever the channel.
+SENDS = ("sns:Publish", "sns:PublishBatch", "sqs:SendMessage", "sqs:SendMessageBatch", "s3:PutObject")
 # Their count of a call by our name of the operation.
 THEIR_CALLS = {
-    "sns:PublishBatch": "sns_publish_calls",
+    "sns:Publish": "sns_publish_calls",
     "sqs:ReceiveMessage": "sqs_polls",
     "s3:PutObject": "s3_puts",
     "s3:GetObject": "s3_gets",
@@ -107,9 +109,7 @@ def published_row(case: BenchCase) -> dict[str, str] | None:
 
 def _bytes_sent(calls: dict[str, dict[str, int]]) -> int:
     """Bytes as AWS counts them: bodies and attributes of each publish once, and objects written."""
-    return sum(
-        calls.get(name, {}).get("bytes", 0) for name in ("sns:PublishBatch", "sqs:SendMessageBatch", "s3:PutObject")
-    )
+    return sum(calls.get(name, {}).get("bytes", 0) for name in SENDS)
 
 
 def _live_samples(figures: dict[str, Any]) -> list[int]:

@@ -105,7 +105,7 @@ class ObjectChannel(Channel):
     # Receiving
 
     def _poll(self, expected: Sequence[Key], timeout_s: float) -> Sequence[Incoming]:
-        self._puts.check()
+        self._puts.wait()  # ranks go in step: when the own object is there, the others' mostly are
         until = self.hooks.clock() + timeout_s
         self._schedule.begin(expected, self.hooks.clock())
         while not (found := self._ask(expected)) and (now := self.hooks.clock()) < until:
