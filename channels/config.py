@@ -97,6 +97,7 @@ class ChannelStats:
 
     bytes_sent, bytes_received: whole frames, before a transport's text encoding.
     encode_s, decode_s: seconds spent on turning tensors into frames, and payloads into tensors.
+    call_s: of wait_s, what the waiting thread spent on the transport's own requests.
     waits, wait_s: times a recv found nothing in the inbox, and the seconds it then waited.
     duplicates, stale, rejected, foreign: messages dropped because already received, of an older lease or attempt,
     not valid under this run's key, or no frame at all.
@@ -108,6 +109,7 @@ class ChannelStats:
     bytes_received: int = 0
     encode_s: float = 0.0
     decode_s: float = 0.0
+    call_s: float = 0.0
     waits: int = 0
     wait_s: float = 0.0
     duplicates: int = 0

@@ -8,7 +8,7 @@ S3 answers 403 instead of 404 for a missing object unless the role may s3:ListBu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -18,15 +18,13 @@ from channels import retry
 from channels.background import Background
 from channels.base import Channel
 from channels.config import ChannelConfig, ChannelHooks
-from channels.errors import ConfigError
+from channels.exchange_folder import ExchangeFolder
 from channels.frame import OVERHEAD_BYTES
 from channels.object_reader import ObjectReader
 from channels.parcel import pack_parcel
-from channels.retry import Failure, send_in_parts, service_errors
 from channels.schedule import Backoff, Schedule, Waiting
 from channels.tags import ABORT, Tag
 from channels.transport import Incoming, Key, Outgoing
-from costs.limits import S3_DELETE_KEYS
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -56,9 +54,7 @@ class ObjectChannel(Channel):
         self, config: ChannelConfig, settings: ObjectSettings, *, s3: S3Client, hooks: ChannelHooks | None = None
     ) -> None:
         super().__init__(config, hooks or ChannelHooks())
-        if f"/{config.run_id}/" not in settings.prefix or not settings.prefix.endswith("/"):
-            raise ConfigError(f"exchange prefix: expected one of run {config.run_id} alone, got {settings.prefix!r}")
-        self._s3 = s3
+        self._folder = ExchangeFolder(s3, settings.bucket, settings.prefix, config.run_id)
         self._settings = settings
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix=f"slot-{config.slot}")
         self._puts = Background(self._pool)
@@ -92,11 +88,7 @@ class ObjectChannel(Channel):
         if parts:
             self._puts.wait()
         parts.update({frame.key.destination: frame for frame in frames})
-        self._puts.start(self._put_object, self._name(self.config.slot, tag), pack_parcel(list(parts.values())))
-
-    def _put_object(self, name: str, body: bytes) -> None:
-        with service_errors("s3 put_object"):
-            self._s3.put_object(Bucket=self._settings.bucket, Key=name, Body=body)
+        self._puts.start(self._folder.put, self._name(self.config.slot, tag), pack_parcel(list(parts.values())))
 
     def _price(self, batch: Sequence[Outgoing]) -> list[tuple[str, int]]:
         by_tag = groupby(sorted(batch, key=_tag), _tag)
@@ -105,7 +97,8 @@ class ObjectChannel(Channel):
     # Receiving
 
     def _poll(self, expected: Sequence[Key], timeout_s: float) -> Sequence[Incoming]:
-        self._puts.wait()  # ranks go in step: when the own object is there, the others' mostly are
+        with self._calling():
+            self._puts.wait()  # ranks go in step: when the own object is there, the others' mostly are
         until = self.hooks.clock() + timeout_s
         self._schedule.begin(expected, self.hooks.clock())
         while not (found := self._ask(expected)) and (now := self.hooks.clock()) < until:
@@ -114,8 +107,9 @@ class ObjectChannel(Channel):
 
     def _ask(self, expected: Sequence[Key]) -> list[Incoming]:
         now = self.hooks.clock()
-        found = self._ask_abort() if self._abort.due_s <= now else []
-        return found + (self._ask_expected(expected) if self._schedule.due_s <= now else [])
+        with self._calling():
+            found = self._ask_abort() if self._abort.due_s <= now else []
+            return found + (self._ask_expected(expected) if self._schedule.due_s <= now else [])
 
     def _ask_abort(self) -> list[Incoming]:
         notice = self._reader.read(self._name(self.config.slot, Tag(ABORT)))
@@ -151,26 +145,7 @@ class ObjectChannel(Channel):
         Raises:
             TransportError: if the service refuses it after all retries.
         """
-        for names in self._pages():
-            send_in_parts("s3 delete_objects", names, self._delete_once, self._settings.backoff, self.hooks.sleep)
-
-    def _pages(self) -> Iterator[list[str]]:
-        pages = self._s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self._settings.bucket,
-            Prefix=self._settings.prefix,
-            PaginationConfig={"PageSize": S3_DELETE_KEYS.value},
-        )
-        with service_errors(f"s3 list_objects_v2 {self._settings.prefix}"):
-            for page in pages:
-                if names := [entry["Key"] for entry in page.get("Contents", [])]:
-                    yield names
-
-    def _delete_once(self, names: Sequence[str]) -> Sequence[Failure]:
-        with service_errors("s3 delete_objects"):
-            response = self._s3.delete_objects(
-                Bucket=self._settings.bucket, Delete={"Objects": [{"Key": name} for name in names], "Quiet": True}
-            )
-        return [Failure(names.index(e["Key"]), e.get("Code", "unknown")) for e in response.get("Errors", [])]
+        self._folder.clear(self._settings.backoff, self.hooks.sleep)
 
 
 def _tag(frame: Outgoing) -> Tag:

@@ -62,15 +62,24 @@ class ObjectReader:
         return data[part.start : part.end] if part.end <= len(data) else self._get(name, part.start, part.end)
 
     def _get(self, name: str, start: int, end: int) -> bytes | None:
-        with service_errors(f"s3 get_object {name}"):
-            try:
-                response = self._s3.get_object(Bucket=self._bucket, Key=name, Range=f"bytes={start}-{end - 1}")
-            except ClientError as error:
-                code = error.response.get("Error", {}).get("Code")
-                if code in MISSING:
-                    return None
-                if code in EMPTY:
-                    return NO_FRAME
-                raise
-            with response["Body"] as body:
-                return body.read(end - start)
+        return get_range(self._s3, self._bucket, name, start, end - start)
+
+
+def get_range(s3: S3Client, bucket: str, name: str, start: int, size: int) -> bytes | None:
+    """Return bytes [start, start + size) of an object, fewer at its end; None if there is no such object.
+
+    Raises:
+        TransportError: if the service refuses the call after all retries.
+    """
+    with service_errors(f"s3 get_object {name}"):
+        try:
+            response = s3.get_object(Bucket=bucket, Key=name, Range=f"bytes={start}-{start + size - 1}")
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code")
+            if code in MISSING:
+                return None
+            if code in EMPTY:
+                return NO_FRAME
+            raise
+        with response["Body"] as body:
+            return body.read(size)

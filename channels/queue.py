@@ -84,7 +84,8 @@ class QueueChannel(Channel):
 
     def _poll(self, expected: Sequence[Key], timeout_s: float) -> Sequence[Incoming]:
         del expected
-        self._sends.wait()  # ranks go in step: when the own messages are out, the others' are on their way together
+        with self._calling():
+            self._sends.wait()  # ranks go in step: when the own messages are out, the others' are on their way together
         return self._receiver.poll(timeout_s, self.config.deadline - self.hooks.clock())
 
     def _settle(self, accepted: Sequence[Incoming], refused: Sequence[Incoming]) -> None:

@@ -12,6 +12,7 @@ from channels.errors import ConfigError
 # name -> module and class; add a channel by a line here and a file that passes the contract suite
 _CHANNELS: Final = {
     "folder": ("channels.folder", "FolderChannel"),
+    "hybrid": ("channels.hybrid", "HybridChannel"),
     "memory": ("channels.memory", "MemoryChannel"),
     "object": ("channels.object", "ObjectChannel"),
     "queue": ("channels.queue", "QueueChannel"),
@@ -41,8 +42,8 @@ def open_channel(
 ) -> Channel:
     """Open one slot's end of a channel.
 
-    settings: MemoryHub, QueueSettings or ObjectSettings.
-    clients:  memory: none; queue: sns, sqs; object: s3.
+    settings: MemoryHub, QueueSettings, ObjectSettings or HybridSettings.
+    clients:  memory: none; queue: sns, sqs; object: s3; hybrid: all three.
 
     Raises:
         ConfigError: if the name is unknown.

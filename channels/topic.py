@@ -38,9 +38,14 @@ class TopicSender:
             TransportError: if the service has refused earlier ones after all retries.
         """
         for request in plan_requests(frames):
-            self._calls.start(self._publish, request)
+            self._calls.start(self.publish, request)
 
-    def _publish(self, request: Request) -> None:
+    def publish(self, request: Request) -> None:
+        """Make one call.
+
+        Raises:
+            TransportError: if the service refuses it after all retries.
+        """
         if len(request.entries) == 1:
             self._publish_one(request.entries[0])
         else:

@@ -59,12 +59,7 @@ def find_stage(
         CloudError: the embedded cloud is not running, or the stage is not deployed there.
     """
     settings = _settings(cloud, environment)
-    session = boto3.session.Session(
-        aws_access_key_id=settings.get("AWS_ACCESS_KEY_ID"),
-        aws_secret_access_key=settings.get("AWS_SECRET_ACCESS_KEY"),
-        aws_session_token=settings.get("AWS_SESSION_TOKEN") or None,
-        region_name=settings.get("AWS_REGION") or settings.get("AWS_DEFAULT_REGION") or "us-east-1",
-    )
+    session = session_of(settings)
     endpoint = settings.get("AWS_ENDPOINT_URL")
     name = settings.get("FSD_STAGE", "dev")
     timeout = read_timeout_s or float(environment.get("FSD_READ_TIMEOUT_S", READ_TIMEOUT_S))
@@ -75,6 +70,16 @@ def find_stage(
         s3=session.client("s3", endpoint_url=endpoint, config=_RETRIED.merge(Config(s3={"addressing_style": "path"}))),
         functions=session.client("lambda", endpoint_url=endpoint, config=once),
         logs=session.client("logs", endpoint_url=endpoint, config=_RETRIED),
+    )
+
+
+def session_of(settings: Mapping[str, str]) -> boto3.session.Session:
+    """A session with the credentials and the region of these variables of an environment."""
+    return boto3.session.Session(
+        aws_access_key_id=settings.get("AWS_ACCESS_KEY_ID"),
+        aws_secret_access_key=settings.get("AWS_SECRET_ACCESS_KEY"),
+        aws_session_token=settings.get("AWS_SESSION_TOKEN") or None,
+        region_name=settings.get("AWS_REGION") or settings.get("AWS_DEFAULT_REGION") or "us-east-1",
     )
 
 

@@ -30,7 +30,7 @@ from runs.request import Request
 from runs.service import Invocation, Service
 from runs.values import Array
 from runs.watch import HandOver, Watch, monotonic
-from runs.wiring import choose_channel
+from runs.wiring import BY_LANE, choose_channel
 
 # A lease outlives three renewals that fail. One PUT each: 1.5e-5 USD a minute.
 LEASE_S = 60.0
@@ -142,7 +142,7 @@ class Driver:
 
     def _attempts(self, inputs: Mapping[str, Array]) -> Outcome:
         desk = FailureDesk(self.request.run_id, self.progress.attempt)
-        if self.progress.channel != "queue" and self.progress.lease is not None:
+        if self.progress.channel not in BY_LANE and self.progress.lease is not None:
             desk.poll_queue(self.watch, self.service, self.progress.lease.lane)
         while True:
             try:

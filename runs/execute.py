@@ -9,6 +9,7 @@ from typing import get_args
 
 from bundle.manifest import Manifest
 from channels.base import Channel
+from channels.config import ChannelStats
 from channels.tags import Tag
 from channels.tensors import Tensor
 from costs.calls import CallCount
@@ -64,7 +65,7 @@ class Execution:
     def report(self, channel: Channel | None, invocation: Invocation, calls: Mapping[str, CallCount]) -> RankReport:
         """What this rank did, up to now."""
         trace = self.machine.trace if self.machine else ()
-        wait_s = channel.stats.wait_s if channel else 0.0
+        stats = channel.stats if channel else ChannelStats()
         exchanged = sum(record.seconds - record.wait_seconds for record in trace if record.op in _EXCHANGES)
         return RankReport(
             rank=self.rank,
@@ -74,8 +75,11 @@ class Execution:
             seconds=time.monotonic() - invocation.started_at,
             load_s=self.load_s,
             compute_s=sum(record.seconds for record in trace if record.op not in _EXCHANGES),
-            wait_s=wait_s,
+            wait_s=stats.wait_s - stats.call_s,
             exchange_s=max(exchanged, 0.0),
+            encode_s=stats.encode_s,
+            decode_s=stats.decode_s,
+            call_s=stats.call_s,
             peak_bytes=peak_rss_bytes(),
             tensor_bytes=self.machine.peak_bytes if self.machine else 0,
             weight_bytes=self.manifest.ranks[self.rank].weight_bytes,

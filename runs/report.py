@@ -15,7 +15,9 @@ class RankReport:
 
     seconds:     from the start of its function's handler until the report.
     load_s:      loading its program, graphs and weights; compute_s: its kernels; wait_s: waiting for messages.
-    exchange_s:  exchanges without the waiting: encoding, decoding, SDK calls.
+    exchange_s:  exchanges but for receiving: choosing, encoding, sending, placing rows.
+    encode_s, decode_s: tensors to frames, payloads to tensors.
+    call_s:      waiting for the answers to the channel's own requests; long polls count as wait_s.
     peak_bytes:  peak resident memory of the process; tensor_bytes: peak of its live tensors.
     weight_bytes: of its shard; shard_loads: assets it had to fetch for this run.
     live_samples: by sparse layer, samples that were not all zero on this rank.
@@ -30,6 +32,9 @@ class RankReport:
     compute_s: float
     wait_s: float
     exchange_s: float
+    encode_s: float
+    decode_s: float
+    call_s: float
     peak_bytes: int
     tensor_bytes: int
     weight_bytes: int

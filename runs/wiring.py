@@ -7,11 +7,15 @@ from collections.abc import Callable
 
 from channels.base import Channel
 from channels.config import ChannelConfig, ChannelHooks
+from channels.hybrid import HybridChannel, HybridSettings
 from channels.object import ObjectChannel, ObjectSettings
 from channels.queue import QueueChannel, QueueSettings
 from runs.lease import LaneTable
 from runs.service import Service
 from runs.start import StartMessage
+
+# Channels that receive from the lane's queues: what Lambda tells rank 0 of dead workers comes with the rest.
+BY_LANE = frozenset({"hybrid", "queue"})
 
 
 def choose_channel(service: Service, wanted: str, size: int) -> str:
@@ -20,7 +24,7 @@ def choose_channel(service: Service, wanted: str, size: int) -> str:
     That is so when there are more ranks than queues, and while the stack is young: SNS takes up to 15 minutes to apply
     a subscription's filter policy, and until then every queue would get every message.
     """
-    if wanted != "queue" or (size <= service.settings.ranks and _filters_work(service)):
+    if wanted not in BY_LANE or (size <= service.settings.ranks and _filters_work(service)):
         return wanted
     return "object"
 
@@ -60,20 +64,35 @@ def open_channel(
     return service.on_channel(_OPEN[start.channel](service, start, config, hooks))
 
 
-def _queue(service: Service, start: StartMessage, config: ChannelConfig, hooks: ChannelHooks) -> Channel:
-    settings = QueueSettings(
+def _lane(service: Service, start: StartMessage) -> QueueSettings:
+    return QueueSettings(
         topic_arn=service.settings.topic_arn(start.lane),
         queue_urls=tuple(service.settings.queue_url(start.lane, slot) for slot in range(start.slots)),
     )
-    return QueueChannel(config, settings, sns=service.clients.sns, sqs=service.clients.sqs, hooks=hooks)
+
+
+def _prefix(start: StartMessage) -> str:
+    return f"runs/{start.run_id}/x/"
+
+
+def _queue(service: Service, start: StartMessage, config: ChannelConfig, hooks: ChannelHooks) -> Channel:
+    clients = service.clients
+    return QueueChannel(config, _lane(service, start), sns=clients.sns, sqs=clients.sqs, hooks=hooks)
+
+
+def _hybrid(service: Service, start: StartMessage, config: ChannelConfig, hooks: ChannelHooks) -> Channel:
+    settings = HybridSettings(_lane(service, start), service.settings.bucket, _prefix(start))
+    clients = service.clients
+    return HybridChannel(config, settings, sns=clients.sns, sqs=clients.sqs, s3=clients.s3, hooks=hooks)
 
 
 def _object(service: Service, start: StartMessage, config: ChannelConfig, hooks: ChannelHooks) -> Channel:
-    settings = ObjectSettings(bucket=service.settings.bucket, prefix=f"runs/{start.run_id}/x/")
+    settings = ObjectSettings(bucket=service.settings.bucket, prefix=_prefix(start))
     return ObjectChannel(config, settings, s3=service.clients.s3, hooks=hooks)
 
 
 _OPEN: dict[str, Callable[[Service, StartMessage, ChannelConfig, ChannelHooks], Channel]] = {
+    "hybrid": _hybrid,
     "object": _object,
     "queue": _queue,
 }

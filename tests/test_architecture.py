@@ -27,7 +27,7 @@ SPLIT_OFF = {
 # unit -> what it may import: a unit, or single modules of it.
 ALLOWED: Mapping[str, frozenset[str]] = {
     "bundle": frozenset(),
-    "channels": frozenset({"costs.limits"}),
+    "channels": frozenset({"costs.limits", "costs.prices"}),
     "costs": frozenset(),
     "zoo": frozenset(),
     "engine": frozenset({"bundle", "channels.tags", "channels.tensors"}),

@@ -83,7 +83,7 @@ def test_every_field_of_a_request_is_documented_with_its_default() -> None:
 
 
 def test_every_figure_of_a_rank_is_documented() -> None:
-    report = RankReport(0, 0, "id", 1, 1.0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0, 0, True)
+    report = RankReport(0, 0, "id", 1, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, 0, 0, True)
     assert set(re.findall(r"`(\w+)`", table(README, "The answer:")["ranks"])) == set(report.summary())
 
 

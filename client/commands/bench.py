@@ -11,7 +11,7 @@ from runs.request import CHANNELS
 
 
 def add_commands(commands: Any) -> None:
-    """Add `bench graphchallenge`, `bench matrix`, `bench latency` and `bench paper`."""
+    """Add `bench graphchallenge`, `bench matrix`, `bench breakdown`, `bench latency` and `bench paper`."""
     bench = commands.add_parser("bench", help="measure, beside published figures")
     kinds = bench.add_subparsers(dest="kind", required=True, metavar="WHAT")
     case = kinds.add_parser("graphchallenge", help="the Graph Challenge network on the deployed service")
@@ -31,6 +31,14 @@ def add_commands(commands: Any) -> None:
     matrix.add_argument("--neurons", type=int, default=1024)
     matrix.add_argument("--data", type=Path, metavar="DIR", help="the official files; generated ones otherwise")
     matrix.set_defaults(run=_matrix)
+    breakdown = kinds.add_parser("breakdown", help="where each rank's time goes, beside bare SDK calls")
+    breakdown.add_argument("--neurons", type=int, default=1024)
+    breakdown.add_argument("--workers", type=int, default=8, metavar="P")
+    breakdown.add_argument("--channel", default="queue", choices=CHANNELS)
+    breakdown.add_argument("--strategy", default="row")
+    breakdown.add_argument("--data", type=Path, metavar="DIR", help="the official files; generated ones otherwise")
+    breakdown.add_argument("--json", action="store_true", help="print JSON")
+    breakdown.set_defaults(run=_breakdown)
     latency = kinds.add_parser("latency", help="cold and warm requests of a small model, beside onnxruntime in-process")
     latency.add_argument("--workers", type=int, nargs="+", default=[1, 8], metavar="P")
     latency.add_argument("--channel", default="queue", choices=CHANNELS)
@@ -100,6 +108,17 @@ def _matrix(options: argparse.Namespace) -> int:
         right, compared = row[3].split(" of ")
         wrong += right != compared
     return 1 if wrong else 0
+
+
+def _breakdown(options: argparse.Namespace) -> int:
+    from bench.breakdown import breakdown_lines, run_breakdown
+    from bench.graphchallenge import BenchCase
+    from client.api import Client
+
+    case = BenchCase(options.neurons, options.workers, options.channel, options.strategy, data=options.data)
+    result = run_breakdown(Client(), case)
+    print(json.dumps(result, indent=2) if options.json else "\n".join(breakdown_lines(result)))
+    return 0
 
 
 def _latency(options: argparse.Namespace) -> int:

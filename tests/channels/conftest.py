@@ -9,7 +9,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
@@ -21,6 +21,7 @@ from botocore.config import Config
 from channels.base import Channel
 from channels.config import ChannelConfig, ChannelHooks
 from channels.folder import FolderChannel, FolderSettings
+from channels.hybrid import HybridChannel, HybridSettings
 from channels.memory import MemoryChannel, MemoryHub
 from channels.object import ObjectChannel, ObjectSettings
 from channels.parcel import pack_parcel
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 MINISTACK = ROOT / ".venv" / "cloud" / "bin" / "ministack"
 SLOTS = 3
-CHANNELS = ("memory", "folder", "queue", "object")
+CHANNELS = ("memory", "folder", "queue", "object", "hybrid")
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,14 @@ def _queue(cloud: Clients, lane: QueueSettings) -> Harness:
     )
 
 
+def _hybrid(cloud: Clients, lane: QueueSettings, bucket: str) -> Harness:
+    def make(config: ChannelConfig, hooks: ChannelHooks) -> Channel:
+        settings = HybridSettings(lane, bucket, f"runs/{config.run_id}/x/")
+        return HybridChannel(config, settings, sns=cloud.sns, sqs=cloud.sqs, s3=cloud.s3, hooks=hooks)
+
+    return replace(_queue(cloud, lane), name="hybrid", make=make)
+
+
 def _object(cloud: Clients, bucket: str) -> Harness:
     def make(config: ChannelConfig, hooks: ChannelHooks) -> Channel:
         settings = ObjectSettings(bucket, f"runs/{config.run_id}/x/")
@@ -235,6 +244,8 @@ def harness(request: pytest.FixtureRequest) -> Iterator[Harness]:
         made = _folder(request.getfixturevalue("tmp_path"))
     elif request.param == "queue":
         made = _queue(request.getfixturevalue("cloud"), request.getfixturevalue("lane"))
+    elif request.param == "hybrid":
+        made = _hybrid(*map(request.getfixturevalue, ("cloud", "lane", "bucket")))
     else:
         made = _object(request.getfixturevalue("cloud"), request.getfixturevalue("bucket"))
     yield made

@@ -95,7 +95,7 @@ def test_large_messages_arrive_whole(harness: Harness) -> None:
     noise = np.random.default_rng(1).integers(0, 256, 2_000_000, dtype=np.uint8)
     a.send(1, Tag(1), noise)
     assert_same(b.recv(0, Tag(1)), noise)
-    assert (a.stats.frames_sent > 8) == (harness.name != "object")
+    assert (a.stats.frames_sent > 8) == (harness.name in ("memory", "queue"))
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (0, 3), (2, 0, 4)])
@@ -243,7 +243,7 @@ def test_a_fenced_slot_leaves_the_message_to_its_owner(harness: Harness) -> None
     with pytest.raises(Fenced):
         zombie.recv(0, Tag(1))
     zombie.close()
-    if harness.name == "queue":
+    if harness.name in ("queue", "hybrid"):
         owner = harness.open(1, epoch=me.epoch + 1)
         assert_same(owner.recv(0, Tag(1)), numbers(3))
 
