@@ -8,7 +8,7 @@ S3 answers 403 instead of 404 for a missing object unless the role may s3:ListBu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -28,6 +28,10 @@ from channels.transport import Incoming, Key, Outgoing
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
+
+# What is kept of the latest sends, for those who send under one tag more than once.
+KEPT_TAGS = 4
+KEPT_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -83,11 +87,13 @@ class ObjectChannel(Channel):
 
     def _put_parcel(self, tag: Tag, frames: Sequence[Outgoing]) -> None:
         """Put what is sent under a tag; if something was before, all of it again."""
-        self._sent = {sent: parts for sent, parts in self._sent.items() if sent.step == tag.step}
-        parts = self._sent.setdefault(tag, {})
+        parts = self._sent.pop(tag, {})
         if parts:
             self._puts.wait()
         parts.update({frame.key.destination: frame for frame in frames})
+        self._sent[tag] = parts
+        while len(self._sent) > KEPT_TAGS or (len(self._sent) > 1 and _bytes(self._sent) > KEPT_BYTES):
+            del self._sent[next(iter(self._sent))]
         self._puts.start(self._folder.put, self._name(self.config.slot, tag), pack_parcel(list(parts.values())))
 
     def _price(self, batch: Sequence[Outgoing]) -> list[tuple[str, int]]:
@@ -146,6 +152,10 @@ class ObjectChannel(Channel):
             TransportError: if the service refuses it after all retries.
         """
         self._folder.clear(self._settings.backoff, self.hooks.sleep)
+
+
+def _bytes(sent: Mapping[Tag, Mapping[int, Outgoing]]) -> int:
+    return sum(len(frame.data) for parts in sent.values() for frame in parts.values())
 
 
 def _tag(frame: Outgoing) -> Tag:

@@ -24,7 +24,7 @@ def test_every_known_channel_can_be_imported_and_states_latency_and_price() -> N
 
 
 def test_an_unknown_channel_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="expected one of folder, memory, object, queue, got 'pigeon'"):
+    with pytest.raises(ConfigError, match="expected one of folder, hybrid, memory, object, queue, got 'pigeon'"):
         channel_class("pigeon")
 
 
