@@ -95,7 +95,7 @@ def test_large_messages_arrive_whole(harness: Harness) -> None:
     noise = np.random.default_rng(1).integers(0, 256, 2_000_000, dtype=np.uint8)
     a.send(1, Tag(1), noise)
     assert_same(b.recv(0, Tag(1)), noise)
-    assert (a.stats.frames_sent > 8) == (harness.name in ("memory", "queue"))
+    assert (a.stats.frames_sent > 8) == (harness.name not in ("object", "hybrid"))
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (0, 3), (2, 0, 4)])
@@ -319,7 +319,7 @@ def test_another_process_takes_over_the_inbox(harness: Harness) -> None:
 
 def test_an_inbox_of_another_slot_or_changed_is_refused(harness: Harness) -> None:
     saved = harness.open(1).save_inbox()
-    for data, slot in ((saved, 2), (saved[:-1] + b"x", 1), (b"", 1), (saved[:30], 1)):
+    for data, slot in ((saved, 2), (saved[:-1] + bytes([saved[-1] ^ 1]), 1), (b"", 1), (saved[:30], 1)):
         with pytest.raises(FrameError):
             harness.open(slot).restore_inbox(data)
 
