@@ -40,6 +40,8 @@ from runs.values import dump_npz, load_npz
 INLINE_BYTES = 4_000_000
 # Lambda's retries of a coordinator that died come within three minutes; after that nobody goes on with its run.
 LOST_S = 240.0
+# Who waits for a run asks so often whether anybody still drives it.
+LOOK_S = 2.0
 
 
 class RunFailed(ClientError):
@@ -123,14 +125,14 @@ class Client:
             RunFailed: the run ended without an answer.
             UsageError: there is no such run.
         """
-        files = RunFiles(self._objects, run_id)
+        files, look_at = RunFiles(self._objects, run_id), 0.0
         while True:
             answer = files.record()
             if answer is not None:
                 return self.answer(answer)
-            if not self._goes_on(files):
-                message = f"run {run_id}: rank 0 is dead and nobody goes on: fsd retry {run_id}"
-                raise RunFailed(run_id, {"type": "run_lost", "message": message, "retry": True})
+            if time.monotonic() >= look_at:
+                self._check_goes_on(files)
+                look_at = time.monotonic() + LOOK_S
             if not wait:
                 return Answer(run_id, "running", {}, {"run_id": run_id, "status": "running"})
             time.sleep(POLL_S)
@@ -212,6 +214,11 @@ class Client:
         key = f"runs/{run_id}/input.npz"
         self._objects.put(key, data)
         return {"inputs_uri": f"s3://{self.stage.bucket}/{key}"}
+
+    def _check_goes_on(self, files: RunFiles) -> None:
+        if not self._goes_on(files):
+            message = f"run {files.run_id}: rank 0 is dead and nobody goes on: fsd retry {files.run_id}"
+            raise RunFailed(files.run_id, {"type": "run_lost", "message": message, "retry": True})
 
     def _goes_on(self, files: RunFiles) -> bool:
         try:

@@ -24,6 +24,8 @@ from runs.tenure import Tenures
 # A request is sent so often in all; each death of rank 0 is an attempt of the run as well.
 SENDS = 4
 POLL_S = 0.25
+# Who waits for long asks less and less often.
+SLOWER, MAX_POLL_S = 1.2, 2.0
 BACKOFF_S = 0.5
 # Throttled, and the service's own errors.
 _AGAIN = frozenset({429, 500, 502, 503, 504})
@@ -81,7 +83,7 @@ def _await_claim(files: RunFiles) -> None:
 
 def _outlast(files: RunFiles) -> dict[str, Any] | None:
     """The run's answer, or None once nobody drives it."""
-    tenures = Tenures(files.objects, files.run_id)
+    tenures, pause_s = Tenures(files.objects, files.run_id), POLL_S
     while True:
         answer = files.record()
         if answer is not None:
@@ -89,4 +91,5 @@ def _outlast(files: RunFiles) -> dict[str, Any] | None:
         tenure = tenures.current()
         if tenure is None or tenures.left_s(tenure) <= 0:
             return None
-        time.sleep(POLL_S)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * SLOWER, MAX_POLL_S)

@@ -31,6 +31,8 @@ CANCEL_S = 10.0
 POLL_S = 0.2
 # A dead driver's lane is leased for so long while it is emptied.
 LANE_S = 60.0
+# Who waits for long asks less and less often.
+SLOWER, MAX_POLL_S = 1.2, 1.0
 # Who must answer sooner than that does not begin to compute.
 AT_ONCE_S = 1.0
 
@@ -59,6 +61,7 @@ class Succession:
 
         Whoever waits for a run whose driver is dead drives it.
         """
+        pause_s = POLL_S
         while True:
             answer = self.files.record()
             if answer is not None:
@@ -68,7 +71,8 @@ class Succession:
                 return self._succeed(self.files.read_claim(), tenure, answer_by)
             if time.monotonic() + POLL_S >= answer_by:
                 return running(self.files.run_id)
-            self.sleep(POLL_S)
+            self.sleep(pause_s)
+            pause_s = min(pause_s * SLOWER, MAX_POLL_S, max(answer_by - time.monotonic() - POLL_S, 0.0))
 
     def cancel(self) -> dict[str, Any]:
         """End a run; its record, which is its answer where that came first.

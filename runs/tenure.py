@@ -21,7 +21,7 @@ from runs.objects import Objects
 LEASE_S = 10.0
 RENEW_S = 3.0
 # An invocation that was asked to go on may start cold.
-HAND_OVER_S = 180.0
+HAND_OVER_S = 60.0
 
 State = Literal["driving", "handed", "cancelled"]
 
