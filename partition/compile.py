@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from partition.bounds import check_sizes
 from partition.build import arrange
 from partition.emit import RankOutput, emit_rank
 from partition.errors import UnsupportedModelError
-from partition.frontend import load
+from partition.frontend import Source, load
 from partition.graph import Graph, Op, from_ir
 from partition.grid import grid_of, parse_strategy
 from partition.layout import Layout
@@ -26,6 +28,8 @@ from partition.planning import layout_info, make_part
 from partition.sparse.fuse import Sparsity, fuse_sparse
 from partition.sparse.layers import SparseLayer
 from partition.strategy import resolve_auto
+
+_THREADS = 4  # that write shards at the same time: more would share one disk
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def compile_model(
     name: str = "",
     options: Options | None = None,
 ) -> CompiledModel:
-    """Compile a model for `workers` ranks; one shard at a time is written to `folder`.
+    """Compile a model for `workers` ranks; the shards are written to `folder`.
 
     name: what to call the model; empty = as the graph calls itself.
 
@@ -112,13 +116,13 @@ class Prepared:
     """A model that is ready to be placed.
 
     layers:       the layers of each chain of sparse layers in the graph.
-    version:      sha256 of the model's bytes.
+    source:       the model as it was read, which knows its version.
     weight_bytes: of the model, sparse weights as stored.
     """
 
     graph: Graph
     layers: Mapping[Op, tuple[SparseLayer, ...]]
-    version: str
+    source: Source
     weight_bytes: int
 
 
@@ -141,7 +145,7 @@ def prepare(model: onnx.ModelProto | Path, options: Options) -> Prepared:
     whole = from_ir(normalize(source.model), source.sparse, source.maps)
     check_sizes(whole)
     graph, layers = fuse_sparse(whole, options.sparsity)
-    return Prepared(graph, layers, source.version, whole.weight_bytes)
+    return Prepared(graph, layers, source, whole.weight_bytes)
 
 
 def lay_out(prepared: Prepared, strategy: str, workers: int, options: Options) -> tuple[str, Layout]:
@@ -155,16 +159,25 @@ def lay_out(prepared: Prepared, strategy: str, workers: int, options: Options) -
 
 
 def emit_bundle(prepared: Prepared, layout: Layout, target: Target, folder: Path) -> CompiledModel:
-    """Write the parts of all ranks as laid out, one shard at a time."""
-    outputs: list[RankOutput] = []
+    """Write the parts of all ranks as laid out; shards of gigabytes pass through in blocks of megabytes.
+
+    Most of the time goes into hashes, of what is read and of what is written, so each core does some.
+    """
+    paths = [folder / f"rank{rank}.shard" for rank in range(layout.workers)]
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
+        version = pool.submit(lambda: prepared.source.version)
+        outputs = list(pool.map(lambda rank: _emit(layout, rank, paths[rank]), range(layout.workers)))
+        version.result()
     assets: dict[str, bytes | Path] = {}
-    for rank in range(layout.workers):
-        path = folder / f"rank{rank}.shard"
-        with path.open("wb") as file:
-            outputs.append(emit_rank(layout, rank, file))
-        assets.update(outputs[-1].blobs)
-        _keep_shard(assets, outputs[-1].shard, path)
+    for output, path in zip(outputs, paths, strict=True):
+        assets.update(output.blobs)
+        _keep_shard(assets, output.shard, path)
     return CompiledModel(_manifest(prepared, target, outputs, layout_info(layout)), assets)
+
+
+def _emit(layout: Layout, rank: int, path: Path) -> RankOutput:
+    with path.open("wb") as file:
+        return emit_rank(layout, rank, file)
 
 
 def _keep_shard(assets: dict[str, bytes | Path], shard: ShardIndex, path: Path) -> None:
@@ -179,7 +192,7 @@ def _manifest(prepared: Prepared, target: Target, outputs: list[RankOutput], inf
     assets = {asset.sha256: asset for output in outputs for asset in _assets(output)}
     return Manifest(
         model=target.name,
-        version=prepared.version,
+        version=prepared.source.version,
         strategy=target.strategy,
         world_size=target.workers,
         inputs=tuple(_spec(prepared.graph, name) for name in prepared.graph.inputs),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import onnx
@@ -25,13 +26,23 @@ class Source:
     model:   the graph; weights are read when asked for, external ones are memory-mapped.
     sparse:  sparse weights by name; the graph has a typed input of the same name for each.
     maps:    types of the values that are or hold maps, by name: onnx-ir does not know such types.
-    version: sha256 of the model's bytes (and of its external files).
+    files:   the model's file and its external data; empty for a model in memory.
+    data:    the bytes of a model in memory.
     """
 
     model: ir.Model
     sparse: dict[str, SparseWeight]
     maps: dict[str, onnx.TypeProto]
-    version: str
+    files: tuple[Path, ...]
+    data: bytes
+
+    @cached_property
+    def version(self) -> str:
+        """sha256 of the model's bytes and of its external files by name. For gigabytes this takes seconds."""
+        digest = hashlib.sha256(self.data)
+        for file in self.files:
+            _feed(digest, file)
+        return digest.hexdigest()
 
 
 def load(model: onnx.ModelProto | Path | str) -> Source:
@@ -42,8 +53,9 @@ def load(model: onnx.ModelProto | Path | str) -> Source:
         UnsafeModelError: if it refers to files outside of its folder.
         UnsupportedModelError: if it is too large.
     """
-    proto, base_dir, version = _read(model)
+    proto, base_dir, data = _read(model)
     check_model(proto, base_dir)
+    files = () if base_dir is None else (Path(str(model)), *(base_dir / name for name in external_files(proto)))
     try:
         sparse, maps = take_sparse(proto, base_dir), _take_maps(proto)
         loaded = ir.serde.deserialize_model(proto)
@@ -53,13 +65,14 @@ def load(model: onnx.ModelProto | Path | str) -> Source:
         raise
     except (ValueError, TypeError, KeyError, OSError, RuntimeError, NotImplementedError) as error:
         raise InvalidModelError(f"model: expected a well-formed ONNX graph, got {error}") from error
-    return Source(loaded, sparse, maps, version)
+    return Source(loaded, sparse, maps, files, data)
 
 
-def _read(model: onnx.ModelProto | Path | str) -> tuple[onnx.ModelProto, Path | None, str]:
+def _read(model: onnx.ModelProto | Path | str) -> tuple[onnx.ModelProto, Path | None, bytes]:
+    """The model, its folder if it has one, and its bytes if not."""
     if isinstance(model, onnx.ModelProto):
         data = model.SerializeToString(deterministic=True)
-        return onnx.ModelProto.FromString(data), None, hashlib.sha256(data).hexdigest()
+        return onnx.ModelProto.FromString(data), None, data
     path = Path(model)
     if not path.is_file():
         raise InvalidModelError(f"model {path.name!r}: expected an .onnx file, got none there")
@@ -67,7 +80,7 @@ def _read(model: onnx.ModelProto | Path | str) -> tuple[onnx.ModelProto, Path | 
         proto = onnx.ModelProto.FromString(path.read_bytes())
     except (DecodeError, ValueError) as error:
         raise InvalidModelError(f"model {path.name!r}: expected ONNX, got bytes that are no ONNX protobuf") from error
-    return proto, path.parent, _version(path, external_files(proto))
+    return proto, path.parent, b""
 
 
 def _take_maps(proto: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
@@ -84,15 +97,6 @@ def _holds_map(kind: onnx.TypeProto) -> bool:
     while kind.WhichOneof("value") in ("sequence_type", "optional_type"):
         kind = kind.sequence_type.elem_type if kind.HasField("sequence_type") else kind.optional_type.elem_type
     return bool(kind.HasField("map_type"))
-
-
-def _version(path: Path, external: list[str]) -> str:
-    """sha256 of the model file, and of its external files by name; files that cannot be read are refused later."""
-    digest = hashlib.sha256()
-    for file in (path, *(path.parent / location for location in external)):
-        if file.is_file() and file.resolve().is_relative_to(path.parent.resolve()):
-            _feed(digest, file)
-    return digest.hexdigest()
 
 
 def _feed(digest: hashlib._Hash, file: Path) -> None:
