@@ -45,7 +45,19 @@ def _check_answer(answer: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["sls invoke", "fsd infer", "fsd models", "fsd zoo", "fsd bill", "fsd result", "sls logs"]
+    "command",
+    [
+        "sls invoke",
+        "fsd infer",
+        "fsd models",
+        "fsd zoo",
+        "fsd bill",
+        "fsd result",
+        "fsd logs",
+        "fsd retry",
+        "fsd doctor",
+        "sls logs",
+    ],
 )
 def test_the_walk_through_shows(command: str) -> None:
     assert any(line.startswith(command) for line in walk_through())
