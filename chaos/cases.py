@@ -47,12 +47,14 @@ def register_cases(
     models: Sequence[Model] = MODELS,
     strategies: Sequence[str] = STRATEGIES,
     workers: Sequence[int] = WORKERS,
+    *,
+    prefix: str = "",
 ) -> list[Case]:
-    """Register every model with every strategy and number of workers."""
+    """Register every model with every strategy and number of workers, under names that begin with `prefix`."""
     truths = {model.card: _truth(model) for model in models}
     cases = []
     for model, strategy, count in itertools.product(models, strategies, workers):
-        name = f"{model.card}-{strategy}-{count}"
+        name = f"{prefix}{model.card}-{strategy}-{count}"
         client.register(model.card, name=name, strategy=strategy, workers=count, options=model.options)
         cases.append(Case(name, count, *truths[model.card]))
     return cases

@@ -5,13 +5,14 @@ Nothing of the service can be told to do this: the defect is in the code that th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from channels.base import Channel
 from channels.frame import Frame
 from channels.inbox import Buffer, Inbox, Pair
 
-DEFECTS = ("deadlines", "deduplication")
+# What is left out, and the kinds of fault that show it.
+DEFECTS: Mapping[str, tuple[str, ...]] = {"deadlines": ("drop",), "deduplication": ("duplicate",)}
 
 
 class NaiveInbox(Inbox):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from chaos.cases import Case
-from chaos.faults import Fault
+from chaos.defects import DEFECTS
+from chaos.faults import KINDS, Fault
 from chaos.leaks import invocations_left, leases_left, messages_left, objects_left
 from chaos.plan import MAX_KILLING, plan_run, run_id
 from chaos.stage import ChaosStage
@@ -19,15 +21,20 @@ from client.errors import ClientError
 from client.verify_compare import compare
 from runs.request import CHANNELS
 
+T = TypeVar("T")
 End = Literal["right", "typed_error", "wrong", "hang"]
 
-# Tight, since a small model's run takes half a second; but a cold start on a busy machine takes many.
-LIMITS = {"deadline_s": 100.0, "wait_s": 100.0, "start_s": 15.0, "lane_wait_s": 60.0, "stall_s": 4.0, "max_attempts": 5}
+# On a machine whose slowest undisturbed run, cold start included, takes USUAL_S; more on slower ones.
+LIMITS = {"deadline_s": 100.0, "wait_s": 100.0, "start_s": 15.0, "stall_s": 4.0}
+LANE_WAIT_S = 60.0
+MAX_ATTEMPTS = 5
+USUAL_S = 5.0
+MAX_SCALE = 8.0
 # What a run may take beyond its deadline before it counts as hanging: its clean-up, and a busy machine.
 GRACE_S = 30.0
 # Self-test: the request has no deadlines, and the harness less patience.
-NO_LIMITS = {"deadline_s": 86_400.0, "wait_s": 800.0, "start_s": 800.0, "lane_wait_s": 60.0, "stall_s": 800.0}
-NO_LIMITS_PATIENCE_S = 20.0
+NO_LIMITS = {"deadline_s": 86_400.0, "wait_s": 800.0, "start_s": 800.0, "stall_s": 800.0}
+NO_LIMITS_PATIENCE_S = 15.0
 # How long what runs leave behind has to go away by itself.
 SETTLE_S = 30.0
 
@@ -37,21 +44,32 @@ class Series:
     """What to run.
 
     defect: a safeguard to leave out (chaos.defects), or nothing.
+    scale:  of all limits: how much slower than usual this machine is.
     """
 
     runs: int
     seed: int
     defect: str = ""
+    scale: float = 1.0
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of its faults: all, or those that show the defect."""
+        return DEFECTS.get(self.defect, tuple(KINDS))
 
     @property
     def patience_s(self) -> float:
         """After so long a run that has not ended hangs."""
-        return NO_LIMITS_PATIENCE_S if self.defect == "deadlines" else LIMITS["deadline_s"] + GRACE_S
+        if self.defect == "deadlines":
+            return NO_LIMITS_PATIENCE_S
+        return LIMITS["deadline_s"] * self.scale + GRACE_S
 
     @property
     def fields(self) -> dict[str, Any]:
         """Of every request."""
-        return NO_LIMITS if self.defect == "deadlines" else LIMITS
+        scaled = {name: limit * self.scale for name, limit in LIMITS.items()}
+        limits = NO_LIMITS if self.defect == "deadlines" else scaled
+        return {**limits, "lane_wait_s": LANE_WAIT_S, "max_attempts": MAX_ATTEMPTS}
 
 
 @dataclass(frozen=True)
@@ -86,38 +104,43 @@ class Result:
     leaks: tuple[str, ...] = ()
 
 
+def measure_scale(stage: ChaosStage, cases: Sequence[Case]) -> float:
+    """How much slower than usual this machine is: every case once, undisturbed; their functions are warm after that."""
+    seconds: list[float] = []
+
+    def work(case: Case) -> None:
+        started = time.monotonic()
+        Client(stage.stage).infer(case.name, case.inputs, lane_wait_s=LANE_WAIT_S)
+        seconds.append(time.monotonic() - started)
+
+    _at_once(stage.lanes, cases, work)
+    return min(MAX_SCALE, max(1.0, max(seconds, default=0.0) / USUAL_S))
+
+
 def run_series(stage: ChaosStage, cases: Sequence[Case], series: Series, *, told: Callable[[RunEnd], None]) -> Result:
     """Run a series, as many runs at once as there are lanes."""
-    numbers = iter(range(series.runs))
     ends: list[RunEnd] = []
-    lock = threading.Lock()
 
-    def work() -> None:
-        while (number := _next(numbers, lock)) is not None:
-            end = _run(stage, cases, series, number)
-            with lock:
-                ends.append(end)
-                told(end)
+    def work(number: int) -> None:
+        ends.append(_run(stage, cases, series, number))
+        told(ends[-1])
 
-    threads = [threading.Thread(target=work) for _ in range(stage.lanes)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    _at_once(stage.lanes, range(series.runs), work)
     leaks = () if series.defect else tuple(_leaks(stage, ends))
     notes = [note for note in stage.desk.notes() if note["what"] == "fault"]
     return Result(tuple(ends), tuple((note["run_id"], note["kind"]) for note in notes), leaks)
 
 
-def _next(numbers: Iterator[int], lock: threading.Lock) -> int | None:
-    with lock:
-        return next(numbers, None)
+def _at_once(lanes: int, items: Iterable[T], work: Callable[[T], None]) -> None:
+    with ThreadPoolExecutor(lanes) as pool:
+        for done in [pool.submit(work, item) for item in items]:
+            done.result()
 
 
 def _run(stage: ChaosStage, cases: Sequence[Case], series: Series, number: int) -> RunEnd:
     """One run, in a thread that may be left behind."""
     case = cases[number % len(cases)]
-    faults = plan_run(series.seed, number, case.workers)
+    faults = plan_run(series.seed, number, case.workers, series.kinds)
     name = run_id(series.seed, number)
     stage.desk.give(name, faults)
     # Nothing is late on S3: an object is there from its PUT on.

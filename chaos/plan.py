@@ -25,8 +25,8 @@ def run_id(seed: int, number: int) -> str:
     return f"{random.Random(f'id:{seed}:{number}').getrandbits(128):032x}"
 
 
-def plan_run(seed: int, number: int, slots: int) -> tuple[Fault, ...]:
-    """The faults of one run; none for one in CLEAN_EVERY.
+def plan_run(seed: int, number: int, slots: int, kinds: Sequence[str] = tuple(KINDS)) -> tuple[Fault, ...]:
+    """The faults of one run, of these kinds; none for one in CLEAN_EVERY.
 
     The first fault's kind goes round, so that every kind gets its share of any number of runs; killing faults strike
     one attempt after the other, since none survives its first.
@@ -34,11 +34,8 @@ def plan_run(seed: int, number: int, slots: int) -> tuple[Fault, ...]:
     if number % CLEAN_EVERY == CLEAN_EVERY - 1:
         return ()
     dice = random.Random(f"plan:{seed}:{number}")
-    names = list(KINDS)
-    chosen = [
-        names[(number - number // CLEAN_EVERY) % len(names)],
-        *dice.choices(names, k=dice.choice((0, 0, 1, 1, 2))),
-    ]
+    first = kinds[(number - number // CLEAN_EVERY) % len(kinds)]
+    chosen = [first, *dice.choices(kinds, k=dice.choice((0, 0, 1, 1, 2)))]
     limit = MAX_KILLING + (number % MORE_KILLING_EVERY == 0)
     return tuple(_place(dice, slots, _limited(chosen, limit)))
 

@@ -33,6 +33,7 @@ def summary(series: Series, result: Result, seconds: float) -> dict[str, Any]:
         "leaks": len(result.leaks),
         "lost": len(lost),
         "attempts": {str(n): count for n, count in sorted(Counter(end.attempts for end in result.ends).items())},
+        "scale": round(series.scale, 2),
         "seconds": round(seconds, 1),
         "left_behind": list(result.leaks[:NAMED]),
         "not_right": [

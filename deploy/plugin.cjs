@@ -5,6 +5,7 @@ const crypto = require('node:crypto')
 const fs = require('node:fs')
 const { createRequire } = require('node:module')
 const path = require('node:path')
+const useKey = require('./keys.cjs')
 const { dropUnfinished, lockBuild, markFinished } = require('./cache.cjs')
 
 // Test data and type stubs: two thirds of the compiler's packages.
@@ -26,6 +27,7 @@ class FsdPlugin {
     this.hooks = {
       'before:package:initialize': () => this.beginBuild(),
       'after:package:createDeploymentArtifacts': () => this.endBuild(),
+      'after:aws:package:finalize:mergeCustomProviderResources': () => this.encrypt(),
       'before:remove:remove': () => this.emptyBucket(),
     }
   }
@@ -66,6 +68,10 @@ class FsdPlugin {
     for (const name of unusedFiles(target)) fs.rmSync(path.join(target, name), { recursive: true, force: true })
     fs.writeFileSync(stampFile, stamp)
     task.remove()
+  }
+
+  encrypt() {
+    useKey(this.serverless.service.provider.compiledCloudFormationTemplate, this.serverless.service.custom.kmsKeyArn)
   }
 
   // CloudFormation refuses to delete a bucket that holds anything: versions and unfinished uploads count.

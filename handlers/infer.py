@@ -6,13 +6,17 @@ from typing import Any
 
 from costs import usage_line
 from handlers.environment import LambdaContext, begin, service
+from handlers.web import is_web, web_request, web_response
 from runs.checkup import checkup
+from runs.errors import BadRequest
 from runs.line import is_from_line, relay
 from runs.serve import serve
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer a request, go on with a run that was left, or call those that stood in line."""
+    if is_web(event):
+        return _web(event, context)
     invocation = begin(context, "infer")
     if event == {"doctor": True}:
         return checkup(service(), invocation)
@@ -26,3 +30,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     for run_id in runs:
         print(usage_line(run_id, 1, 0, invocation.request_id, calls))
     return answer
+
+
+def _web(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    try:
+        request = web_request(event)
+    except BadRequest as error:
+        return web_response({"run_id": "", "status": "failed", "error": error.to_json()})
+    # Only requests come this way: a run is handed over by the service itself, which invokes the function.
+    if not isinstance(request, dict) or not {"model", "cancel"} & set(request):
+        request = {"request": "none"}
+    return web_response(handler(request, context))

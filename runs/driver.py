@@ -141,7 +141,7 @@ class Driver:
             self._files.sweep()
 
     def _attempts(self, inputs: Mapping[str, Array]) -> Outcome:
-        desk = FailureDesk(self.request.run_id, self.progress.attempt)
+        desk = FailureDesk(self.request.run_id, self.progress.attempt, self.progress.mac_key)
         if self.progress.channel not in BY_LANE and self.progress.lease is not None:
             desk.poll_queue(self.watch, self.service, self.progress.lease.lane)
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 
 from runs.errors import StartFailed
@@ -15,17 +16,19 @@ POLL_S = 2.0
 class FailureDesk:
     """Takes the notices of one run.
 
+    mac_key: the run's secret; a notice without it is not Lambda's.
     attempt: the one under way; notices of earlier ones mean nothing.
     too_few: while workers are being started, the error that a worker that never started means.
     """
 
-    def __init__(self, run_id: str, attempt: int) -> None:
+    def __init__(self, run_id: str, attempt: int, mac_key: str) -> None:
         self._run_id = run_id
+        self._mac_key = mac_key
         self.attempt = attempt
         self.too_few: Callable[[str], StartFailed] | None = None
 
     def receive(self, text: str) -> None:
-        """Raise what a notice means for this run; a notice of another run means nothing.
+        """Raise what a notice means for this run; a notice of another run, or a forged one, means nothing.
 
         Raises:
             StartFailed: the worker never started.
@@ -33,6 +36,8 @@ class FailureDesk:
         """
         notice = parse_failure(text)
         if notice is None or (notice.run_id, notice.attempt) != (self._run_id, self.attempt):
+            return
+        if not hmac.compare_digest(notice.mac_key.encode(), self._mac_key.encode()):
             return
         if notice.fault.throttled and self.too_few is not None:
             raise self.too_few(f"slot {notice.fault.slot}: {notice.fault.cause}")

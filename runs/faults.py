@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from bundle.errors import CorruptBundleError, MissingKeyError
 from engine.errors import FeedError, KernelError, ProgramError
@@ -57,11 +57,15 @@ class SlotFailed(Exception):
 
 @dataclass(frozen=True)
 class FailureNotice:
-    """Lambda's word that a worker did not end well: it raised, died, ran out of time, or never started."""
+    """Lambda's word that a worker did not end well: it raised, died, ran out of time, or never started.
+
+    mac_key: the run's secret, which the worker was started with: who does not know it cannot forge a notice.
+    """
 
     run_id: str
     attempt: int
     fault: Fault
+    mac_key: str = field(default="", repr=False)
 
 
 def fault_of(slot: int, error: BaseException, request_id: str, step: int | None) -> Fault:
@@ -86,13 +90,13 @@ def parse_failure(text: str) -> FailureNotice | None:
         context = record.get("requestContext", {})
         condition, request_id = str(context.get("condition", "")), str(context.get("requestId", ""))
         run_id, attempt, slot = str(start["run_id"]), int(start["attempt"]), int(start["slot"])
+        key = str(start.get("mac_key", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     kind, message = _cause(answer)
     throttled = condition == "EventAgeExceeded" or "TooManyRequests" in kind or message.startswith("Rate Exceeded")
-    return FailureNotice(
-        run_id, attempt, Fault(slot, kind, message or ("" if kind else condition), request_id, None, throttled)
-    )
+    fault = Fault(slot, kind, message or ("" if kind else condition), request_id, None, throttled)
+    return FailureNotice(run_id, attempt, fault, key)
 
 
 def cause_of(answer: object) -> str:

@@ -32,12 +32,10 @@ def add_commands(commands: Any) -> None:
 
 def _chaos(options: argparse.Namespace) -> int:
     from chaos.cases import register_cases
-    from chaos.harness import RunEnd, Series, run_series
+    from chaos.harness import RunEnd, Series, measure_scale, run_series
     from chaos.report import good, lines, summary
     from chaos.stage import own_stage
     from client.api import Client
-
-    series = Series(options.runs, options.seed, options.without)
 
     def told(end: RunEnd) -> None:
         if end.end != "right":
@@ -48,6 +46,8 @@ def _chaos(options: argparse.Namespace) -> int:
         with own_stage(Path(folder), defect=options.without, **where) as stage:
             cases = register_cases(Client(stage.stage), workers=options.workers)
             started = time.monotonic()
+            scale = 1.0 if options.without else measure_scale(stage, cases)
+            series = Series(options.runs, options.seed, options.without, scale)
             result = run_series(stage, cases, series, told=told)
     figures = summary(series, result, time.monotonic() - started)
     print(json.dumps(figures, indent=2) if options.json else "\n".join(lines(figures)))

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,15 @@ def run_sls(
     )
 
 
-def make_package(folder: Path, target: str, stage: str = "dev") -> Package:
-    """Package the checkout for `target` and `stage`, and unzip what came out below `folder`."""
+def make_package(folder: Path, target: str, stage: str = "dev", parameters: Sequence[str] = ()) -> Package:
+    """Package the checkout for `target` and `stage`, and unzip what came out below `folder`.
+
+    parameters: of the stage, like "lanes=2".
+    """
     made = folder / "made"
     with account_without_stacks() as (endpoint, actions):
-        done = run_sls(copy_checkout(folder), target, endpoint, "package", "--package", str(made), stage=stage)
+        words = ["package", "--package", str(made), *(word for text in parameters for word in ("--param", text))]
+        done = run_sls(copy_checkout(folder), target, endpoint, *words, stage=stage)
     assert done.returncode == 0, done.stdout + done.stderr
     return Package(
         template=json.loads((made / "cloudformation-template-update-stack.json").read_text()),

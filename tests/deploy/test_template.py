@@ -236,6 +236,8 @@ def package_with(checkout: Path, *parameters: str) -> subprocess.CompletedProces
         (("lanes=20", "ranks=16"), "lanes x ranks too large: 20 x 16 makes about 770 stack resources, at most 450 fit"),
         (("lanes=0",), "--param lanes: expected a whole number >= 1, got 0"),
         (("ranks=2.5",), "--param ranks: expected a whole number >= 1, got 2.5"),
+        (("functionUrl=open",), "--param functionUrl: expected off or iam, got open"),
+        (("kmsKeyArn=mine",), "--param kmsKeyArn: expected the ARN of a KMS key, got mine"),
         (("architecture=arm",), "--param architecture: expected x86_64 or arm64, got arm"),
     ],
 )

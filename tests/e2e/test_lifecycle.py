@@ -155,11 +155,11 @@ def test_a_quota_too_small_for_the_ranks_is_one_line_and_leaves_nothing(
 
 def test_a_worker_that_never_starts_is_one_line_with_needed_and_got() -> None:
     """The quota shrinks after it was read: Lambda's own word that the event was throttled ends the run."""
-    desk = FailureDesk("0" * 32, 1)
+    desk = FailureDesk("0" * 32, 1, "key")
     desk.too_few = lambda cause: StartFailed(f"needed 8 slots, got 5; quota 10; {cause}")
     notice = {
         "requestContext": {"condition": "EventAgeExceeded"},
-        "requestPayload": {"run_id": "0" * 32, "attempt": 1, "slot": 6},
+        "requestPayload": {"run_id": "0" * 32, "attempt": 1, "slot": 6, "mac_key": "key"},
         "responsePayload": {"errorType": "TooManyRequestsException", "errorMessage": "Rate Exceeded"},
     }
     with pytest.raises(StartFailed, match="needed 8 slots, got 5; quota 10; slot 6"):

@@ -53,7 +53,7 @@ def test_lambdas_notice_names_slot_cause_and_request() -> None:
 
 
 def test_only_notices_of_the_attempt_under_way_count() -> None:
-    desk = FailureDesk(RUN, 2)
+    desk = FailureDesk(RUN, 2, "")
     desk.receive(notice(1))
     with pytest.raises(SlotFailed, match=r"slot 2: Runtime\.ExitError"):
         desk.receive(notice(2))
