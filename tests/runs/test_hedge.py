@@ -46,7 +46,7 @@ def _coordinator(clock: Clock, calls: FakeCalls, start_s: float) -> Coordinator:
         Invocation("r0", 3008, time.monotonic() + 900),
         Progress(),
         Watch(clock),
-        FailureDesk(RUN, 1),
+        FailureDesk(RUN, 1, ""),
         cast(Any, None),
     )
 
