@@ -30,6 +30,7 @@ _CALLS = {
     "sns:PublishBatch": "batch",
     "sqs:ReceiveMessage": "recv",
     "sqs:DeleteMessageBatch": "del",
+    "s3:DeleteObjects": "del",
     "s3:PutObject": "put",
     "s3:GetObject": "get",
     "s3:ListObjectsV2": "list",

@@ -46,7 +46,7 @@ class Setting:
 
 def paper_lines(rows: Sequence[Published], setting: Setting) -> list[dict[str, Any]]:
     """The table: every published row with our run of its case."""
-    cases = [Case(row.channel, row.neurons, row.workers, control=setting.control) for row in rows]
+    cases = [_case(row, setting) for row in rows]
     done: dict[Case, Measured] = {}
     lines = []
     with steps("published runs", len(rows)) as step:
@@ -56,6 +56,16 @@ def paper_lines(rows: Sequence[Published], setting: Setting) -> list[dict[str, A
             lines.append(compared(row, done[case]))
             step()
     return lines
+
+
+def kept_lines(rows: Sequence[Published], setting: Setting) -> list[dict[str, Any]]:
+    """The table of what was measured before."""
+    found = ((row, setting.kept.get(_case(row, setting))) for row in rows)
+    return [compared(row, measured) for row, measured in found if measured]
+
+
+def _case(row: Published, setting: Setting) -> Case:
+    return Case(row.channel, row.neurons, row.workers, control=setting.control)
 
 
 def _all_of_bundle(cases: Sequence[Case], setting: Setting) -> dict[Case, Measured]:

@@ -71,6 +71,9 @@ def _add_paper(kinds: Any) -> None:
         help="networks up to N = 4096 with up to P ranks"
         " run on the deployed service; the others, and by default all, in this process",
     )
+    paper.add_argument(
+        "--no-run", action="store_true", help="only what is kept; rows that were not measured are left out"
+    )
     paper.add_argument("--fresh", action="store_true", help="measure again what is kept")
     paper.add_argument("--json", action="store_true", help="print JSON")
     paper.set_defaults(run=_paper)
@@ -80,7 +83,7 @@ def _paper(options: argparse.Namespace) -> int:
     from bench.graphchallenge import SHARED
     from bench.paper import Kept, read_published
     from bench.paper_report import markdown, write_results
-    from bench.paper_run import Setting, paper_lines
+    from bench.paper_run import Setting, kept_lines, paper_lines
 
     published = options.published or SHARED / "fsd-results" / "fsd-results.csv"
     chosen = {"neurons": options.neurons, "workers": options.workers, "channel": options.channel and [options.channel]}
@@ -90,7 +93,7 @@ def _paper(options: argparse.Namespace) -> int:
         if all(wanted is None or getattr(row, name) in wanted for name, wanted in chosen.items())
     ]
     setting = Setting(Kept(options.kept), options.data, options.cloud_workers, options.control, options.fresh)
-    lines = paper_lines(rows, setting)
+    lines = kept_lines(rows, setting) if options.no_run else paper_lines(rows, setting)
     if options.results:
         write_results(lines, options.results, "control" if options.control else "paper")
     print(json.dumps(lines, indent=1) if options.json else markdown(lines))

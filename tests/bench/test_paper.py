@@ -88,6 +88,8 @@ def test_kept_runs_make_the_table_without_running(tmp_path: Path, capsys: pytest
     for channel in ("queue", "object"):
         Kept(tmp_path / "kept").put(Case(channel, 1024, 8), ours(Case(channel, 1024, 8)))
     given = ["--published", str(published(tmp_path)), "--kept", str(tmp_path / "kept"), "--neurons", "1024"]
+    assert main(["bench", "paper", *given, "--no-run", "--workers", "9"]) == 0
+    assert "0 rows" not in capsys.readouterr().out
     assert main(["bench", "paper", *given, "--results", str(tmp_path / "out"), "--json"]) == 0
     lines = json.loads(capsys.readouterr().out)
     assert [(line["channel"], line["neurons"], line["workers"]) for line in lines] == [
