@@ -118,9 +118,13 @@ class Tenures:
             raise self._over(newest, tenure)
 
     def cancel(self) -> Tenure | None:
-        """End the newest term and let none follow; that term as it was, or None when the run is not known."""
+        """End the newest term and let none follow; that term as it was, or None when the run is not known.
+
+        It lasts on in `expires_at` where somebody drives, who will end the run and clean up.
+        """
         while (former := self.current()) is not None and former.state != "cancelled":
-            ended = replace(former, state="cancelled", holder=secrets.token_hex(8))
+            until = former.expires_at if former.state == "driving" else self._now()
+            ended = replace(former, state="cancelled", holder=secrets.token_hex(8), expires_at=until)
             if self._write(ended, former.etag) is not None:
                 break
         return former

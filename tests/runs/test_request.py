@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from bundle.manifest import TensorSpec
 from runs.errors import BadRequest
-from runs.request import Request, check_outputs, decode_inputs, parse_request
+from runs.request import Request, check_outputs, decode_inputs, parse_request, run_id_of
 from runs.values import dump_npz, from_json, load_npz, to_json
 
 X = TensorSpec("x", "float32", ("n", 3))
@@ -38,6 +38,32 @@ def test_a_request_comes_back_from_its_json() -> None:
 def test_a_request_without_run_id_gets_one_of_its_own() -> None:
     event = {"model": "m", "inputs": {"x": [1]}}
     assert parse_request(event).run_id != parse_request(event).run_id
+
+
+def test_an_idempotency_key_stands_for_one_run_id() -> None:
+    event = {"model": "m", "inputs": {"x": [1]}, "idempotency_key": "order 7", "max_usd": 0.5}
+    request = parse_request(event)
+    assert request.run_id == parse_request(event).run_id == run_id_of("order 7") != run_id_of("order 8")
+    assert parse_request(json.loads(json.dumps(request.to_json()))) == request
+    assert request.max_usd == 0.5
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"idempotency_key": "k" * 257},
+        {"idempotency_key": "a\nb"},
+        {"idempotency_key": 7},
+        {"idempotency_key": "k", "run_id": "0" * 32},
+        {"max_usd": -1},
+        {"max_usd": True},
+        {"max_usd": "free"},
+        {"max_usd": float("nan")},
+    ],
+)
+def test_a_key_or_budget_that_is_none_is_one_line(field: dict[str, object]) -> None:
+    with pytest.raises(BadRequest, match=r"^(idempotency_key|max_usd): [^\n]+$"):
+        parse_request({"model": "m", "inputs": {"x": [1]}, **field})
 
 
 def test_an_asynchronous_request_is_answered_at_once_and_stands_in_line_for_longer() -> None:

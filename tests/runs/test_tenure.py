@@ -112,6 +112,13 @@ def test_a_driver_learns_that_its_run_is_cancelled(s3: FakeS3, act: str, renewed
         _acts(s3)[act](tenure)
 
 
+def test_nobody_is_waited_for_to_end_a_run_that_nobody_drives(s3: FakeS3) -> None:
+    tenures = _tenures(s3)
+    tenures.hand(Tenure(), 100)
+    tenures.cancel()
+    assert tenures.left_s(_current(s3)) <= 0
+
+
 def test_a_run_is_cancelled_once(s3: FakeS3) -> None:
     states = [former.state for _ in range(2) if (former := _tenures(s3).cancel()) is not None]
     assert states == ["driving", "cancelled"]
