@@ -33,7 +33,10 @@ def cancel_run(stage: Stage, objects: Objects, run_id: str) -> dict[str, Any]:
     former = tenures.cancel()
     if former is not None and former.state == "driving" and tenures.left_s(former) > 0:
         answer = _await_record(files)
-    return answer or _bury(stage, run_id)
+    if answer is None:
+        return _bury(stage, run_id)
+    objects.remove(files.key("driver.json"))  # which a driver does not know of that ended just then
+    return answer
 
 
 def _await_record(files: RunFiles) -> dict[str, Any] | None:

@@ -86,7 +86,10 @@ class Succession:
         if former is not None and former.state != "handed" and tenures.left_s(former) > 0:
             self._await_record(min(CANCEL_S, tenures.left_s(former)))
         answer = self.files.record()
-        return answer or self._bury(claim, Cancelled(f"run {self.files.run_id}: cancelled"))
+        if answer is None:
+            return self._bury(claim, Cancelled(f"run {self.files.run_id}: cancelled"))
+        self.files.objects.remove(self.files.key("driver.json"))  # which a driver does not know of that ended just then
+        return answer
 
     def bury(self, term: int, cause: str) -> dict[str, Any]:
         """End a run that was left in `term` and that Lambda has given up, unless somebody drives it.

@@ -214,6 +214,22 @@ def test_a_driver_of_a_run_that_was_cancelled_writes_no_other_record(world: Worl
     assert world.left() == RESULT
 
 
+def test_a_run_that_ends_while_it_is_cancelled_leaves_nothing_either(world: World) -> None:
+    driver = world.dies_in_its_first_term()
+    world.clock.now -= LEASE_S
+    canceller = world.succession()
+    inputs = decode_inputs(driver.request, driver.manifest.inputs)
+    ends_meanwhile = Succession(
+        canceller.service, canceller.files, canceller.invocation, lambda _seconds: _ended(driver, inputs)
+    )
+    assert ends_meanwhile.cancel()["status"] == "done"
+    assert world.left() == RESULT
+
+
+def _ended(driver: Job, inputs: Any) -> None:
+    driver.run(lambda: inputs, None)
+
+
 def test_a_run_id_stands_for_one_request(world: World) -> None:
     world.infer(EVENT)
     answer = world.infer({**EVENT, "inputs": {"x": [[0.0] * 64]}})
