@@ -7,12 +7,11 @@ file and fails the run; so does an error that is not the target's own.
 from __future__ import annotations
 
 import argparse
-import faulthandler
 import multiprocessing
 import multiprocessing.connection
-import os
 import random
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.fuzz.targets import TARGETS
 
@@ -66,51 +66,58 @@ def _batch(target: str, seed: int, first: int, size: int, seconds: float, folder
     """Mutants tried, bytes grown, and what broke, of one process."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(target, seed, first, size, seconds, folder, theirs))
+    number = context.RawValue("q", first)
+    process = context.Process(target=_work, args=(target, seed, number, size, seconds, theirs))
     process.start()
     theirs.close()
     try:
-        answer: tuple[int, int, str] = ours.recv()
+        grown, failure = ours.recv()
     except EOFError:
-        answer = (1, 0, "")
+        grown, failure = 0, ""
     process.join()
     ours.close()
-    if process.exitcode == 0:
-        return answer
-    mutant = folder / f"{target}.{process.pid}"
-    return answer[0], answer[1], f"{target}: process ended with {process.exitcode}: see {mutant}"
+    if process.exitcode:
+        failure = f"process ended with {process.exitcode}"
+    if failure:
+        file = _keep(target, seed, number.value, folder)
+        failure = f"{target}: mutant {number.value} of seed {seed}: {failure}: see {file}"
+    return number.value + 1 - first, grown, failure
+
+
+def _keep(target: str, seed: int, number: int, folder: Path) -> Path:
+    """A mutant in a file."""
+    file = folder / f"{target}.{seed}.{number}"
+    file.write_bytes(_mutant(target, seed, number, TARGETS[target].seeds()))
+    return file
+
+
+def _mutant(target: str, seed: int, number: int, seeds: Sequence[bytes]) -> bytes:
+    return TARGETS[target].mutant(random.Random(f"{seed}:{target}:{number}"), seeds)
 
 
 def _work(
     target: str,
     seed: int,
-    first: int,
+    number: Any,
     size: int,
     seconds: float,
-    folder: Path,
     answer: multiprocessing.connection.Connection,
 ) -> None:
-    kind = TARGETS[target]
-    seeds = kind.seeds()
+    """Try mutants from `number` on, which says where this process is in case that it ends."""
+    check, seeds = TARGETS[target].check, TARGETS[target].seeds()
     for data in seeds:
-        kind.check(data)
+        check(data)
     before = _peak_bytes()
     _bound_memory()
-    mutant_file = folder / f"{target}.{os.getpid()}"
-    until, failure, number = time.monotonic() + seconds, "", first
-    for number in range(first, first + size):
-        data = kind.mutant(random.Random(f"{seed}:{target}:{number}"), seeds)
-        mutant_file.write_bytes(data)
-        faulthandler.dump_traceback_later(HANG_S, exit=True)
-        failure = _failure(kind.check, data)
-        faulthandler.cancel_dump_traceback_later()
-        if failure or time.monotonic() > until:
+    until, last, failure = time.monotonic() + seconds, number.value + size - 1, ""
+    while True:
+        signal.setitimer(signal.ITIMER_REAL, HANG_S)  # nobody handles it: the process ends
+        failure = _failure(check, _mutant(target, seed, number.value, seeds))
+        if failure or number.value == last or time.monotonic() > until:
             break
-    if failure:
-        failure = f"{target}: mutant {number} of seed {seed}: {failure}: see {mutant_file}"
-    else:
-        mutant_file.unlink()
-    answer.send((number + 1 - first, _peak_bytes() - before, failure))
+        number.value += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    answer.send((_peak_bytes() - before, failure))
 
 
 def _failure(check: Callable[[bytes], None], data: bytes) -> str:
