@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from bundle.dtypes import DTYPES, STRING, byte_count, is_container
-from bundle.manifest import ALIGNMENT, Asset, AssetKind, Info, Manifest, RankEntry, TensorEntry, TensorSpec
+from bundle.manifest import ALIGNMENT, PRECISIONS, Asset, AssetKind, Info, Manifest, RankEntry, TensorEntry, TensorSpec
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -23,6 +23,8 @@ def _header(manifest: Manifest) -> Iterator[str]:
         yield f"version: expected 64 hex digits, got {manifest.version!r}"
     if manifest.world_size < 1 or manifest.world_size != len(manifest.ranks):
         yield f"world_size: expected the number of ranks {len(manifest.ranks)} >= 1, got {manifest.world_size}"
+    if manifest.precision not in PRECISIONS:
+        yield f"precision: expected one of {', '.join(PRECISIONS)}, got {manifest.precision!r}"
     for key, value in manifest.info.items():
         if not isinstance(value, Info) or (isinstance(value, float) and not math.isfinite(value)):
             yield f"info[{key!r}]: expected a bool, finite number or string, got {value!r}"

@@ -80,6 +80,9 @@ class RankEntry:
     weight_bytes: int = 0
 
 
+PRECISIONS = ("exact", "fp16", "bf16", "int8")
+
+
 @dataclass(frozen=True)
 class Manifest:
     """One compiled model.
@@ -92,6 +95,7 @@ class Manifest:
     ranks:              entry i is rank i.
     model_weight_bytes: bytes of the whole model's weights.
     info:               compiler options and figures for reports; nothing that a run depends on.
+    precision:          in what floats travel between ranks, one of PRECISIONS.
     """
 
     model: str
@@ -104,6 +108,7 @@ class Manifest:
     ranks: tuple[RankEntry, ...]
     model_weight_bytes: int = 0
     info: Mapping[str, Info] = field(default_factory=dict)
+    precision: str = "exact"
     schema_version: int = SCHEMA_VERSION
 
     @cached_property

@@ -95,6 +95,7 @@ def _manifest(fields: Fields) -> Manifest:
         ranks=tuple(_rank(item) for item in fields.objects("ranks")),
         model_weight_bytes=fields.integer("model_weight_bytes"),
         info=fields.mapping("info"),
+        precision=fields.text("precision", default="exact"),
     )
     fields.done()
     return manifest

@@ -19,6 +19,7 @@ from channels.errors import ChannelTimeout, CodecError, ConfigError, Fenced
 from channels.frame import EVERY, Header, pack_frame, run_tag, split_message
 from channels.inbox import Buffer, Pair
 from channels.intake import Intake
+from channels.precision import precision_code
 from channels.sample_book import Message, SampleBook
 from channels.samples import Samples
 from channels.snapshot import Snapshot, load_snapshot, save_snapshot
@@ -45,6 +46,14 @@ class Channel(ABC):
         self._codec = Codec(config.max_message_bytes)
         self._intake = Intake(config, self.stats, self._codec)
         self._book = SampleBook()
+
+    def use_precision(self, name: str) -> None:
+        """Send floats from now on in this precision (channels.precision): "exact", or a named trade.
+
+        Raises:
+            ConfigError: if there is none of that name.
+        """
+        self._codec.precision = precision_code(name)
 
     # Sending
 

@@ -22,6 +22,7 @@ from channels.dtypes import STRING, from_wire_code, wire_code
 from channels.errors import CodecError
 from channels.masking import repeat, unmask
 from channels.packing import CONSTANT, MASKED, PLAIN, Packed, Packer
+from channels.precision import reduce, restore, stored_type
 from channels.samples import REFERRING, Known, Samples, decode_samples, encode_samples, samples_size
 from channels.strings import OBJECT_BYTES, decode_strings, encode_strings
 from channels.tags import Tag
@@ -37,6 +38,7 @@ MAX_DIMENSIONS = 64  # numpy's
 
 # kind, element type, compression, packing, sample code, dimensions, body bytes before compression, samples live or not
 _HEAD_NUMBERS = 8
+_PACKINGS = 8  # the packing's number is packing + 8 x precision
 
 Recall = Callable[[Tag], Samples]
 """The samples of the message that the same source sent under a tag."""
@@ -53,6 +55,7 @@ class _Head:
     size:  bytes of the body before compression, after packing.
     total: samples of a LiveTensor, live or not; 0 for the others.
     known: the message to whose samples the sample code refers.
+    precision: code of channels.precision.
     """
 
     kind: int
@@ -64,15 +67,18 @@ class _Head:
     total: int = 0
     packing: int = PLAIN
     known: Tag | None = None
+    precision: int = 0
 
 
 class Codec:
     """Encodes and decodes the payloads of one channel; not for use by two threads at once.
 
     limit_bytes: what a decoded value may take; more is refused when encoding and when decoding.
+    precision:   code of channels.precision, for what is encoded; decoding sees what a payload has.
     """
 
     def __init__(self, limit_bytes: int, level: int = 1) -> None:
+        self.precision = 0
         self._limit = limit_bytes
         self._compressor = Compressor(level)
         self._packer = Packer(self._compressor)
@@ -137,9 +143,16 @@ class Codec:
     def _encode_array(self, array: NDArray[np.generic]) -> bytes:
         dtype = wire_code(array)
         text = dtype == STRING
-        body = memoryview(encode_strings(array)) if text else _element_bytes(array)
-        packed = self._packer.pack(body, 0 if text else array.itemsize, [])
-        return self._seal(_Head(ARRAY, array.shape, packed.size, dtype), packed)
+        if text:
+            packed = self._packer.pack(memoryview(encode_strings(array)), 0, [])
+            return self._seal(_Head(ARRAY, array.shape, packed.size, dtype), packed)
+        precision, body, word_bytes = self._elements_of(array)
+        packed = self._packer.pack(body, word_bytes, [])
+        return self._seal(_Head(ARRAY, array.shape, packed.size, dtype, precision=precision), packed)
+
+    def _elements_of(self, array: NDArray[np.generic]) -> tuple[int, memoryview, int]:
+        """(precision, bytes, bytes of an element)."""
+        return reduce(array, self.precision) or (0, _element_bytes(array), array.itemsize)
 
     def _encode_live(self, live: LiveTensor, known: Known | None) -> bytes:
         if live.values.ndim != 2 or live.values.shape[1:] != live.samples.shape or live.values.dtype.kind in "OU":
@@ -148,8 +161,10 @@ class Codec:
                 f"got {live.values.dtype} {live.values.shape} and {live.samples.shape}"
             )
         code, samples = encode_samples(live.samples, live.total, known.samples if known else None)
-        packed = self._packer.pack(_element_bytes(live.values), live.values.itemsize, [memoryview(samples)])
+        precision, body, word_bytes = self._elements_of(live.values)
+        packed = self._packer.pack(body, word_bytes, [memoryview(samples)])
         head = _Head(LIVE, live.values.shape, packed.size, wire_code(live.values), 0, code, live.total)
+        head = replace(head, precision=precision)
         return self._seal(replace(head, known=known.tag) if known and code in REFERRING else head, packed)
 
     def _seal(self, head: _Head, packed: Packed) -> bytes:
@@ -170,7 +185,8 @@ def _element_bytes(array: NDArray[np.generic]) -> memoryview:
 
 
 def _pack_head(head: _Head) -> bytes:
-    codes = (head.kind, head.dtype, head.compression, head.packing, head.samples, len(head.shape))
+    packing = head.packing + _PACKINGS * head.precision
+    codes = (head.kind, head.dtype, head.compression, packing, head.samples, len(head.shape))
     known = (head.known.step, head.known.micro_batch) if head.known else ()
     return pack_uints((*codes, head.size, head.total, *head.shape, *known))
 
@@ -178,7 +194,8 @@ def _pack_head(head: _Head) -> bytes:
 def _read_head(payload: memoryview) -> tuple[_Head, int]:
     try:
         numbers, at = read_uints(payload, 0, _HEAD_NUMBERS)
-        kind, dtype, compression, packing, samples, dimensions, size, total = numbers
+        kind, dtype, compression, packed, samples, dimensions, size, total = numbers
+        precision, packing = divmod(packed, _PACKINGS)
         if dimensions > MAX_DIMENSIONS:
             raise CodecError(f"payload: expected at most {MAX_DIMENSIONS} dimensions, got {dimensions}")
         shape, at = read_uints(payload, at, dimensions)
@@ -186,13 +203,13 @@ def _read_head(payload: memoryview) -> tuple[_Head, int]:
     except ValueError as error:
         raise CodecError(f"payload head: {error}") from error
     tag = Tag(*known) if known else None
-    return _Head(kind, tuple(shape), size, dtype, compression, samples, total, packing, tag), at
+    return _Head(kind, tuple(shape), size, dtype, compression, samples, total, packing, tag, precision), at
 
 
 def _check_bounds(head: _Head, limit: int) -> None:
     """Refuse what would take more memory than the limit, before it is taken."""
     needed = max(head.size, math.prod(max(1, d) for d in head.shape))  # numpy bounds the shape of empty arrays too
-    if head.packing in (MASKED, CONSTANT):
+    if head.packing in (MASKED, CONSTANT) or head.precision:
         needed = max(needed, from_wire_code(head.dtype).itemsize * math.prod(head.shape))
     if head.kind == JSON:
         limit = min(limit, MAX_JSON_BYTES)
@@ -223,13 +240,14 @@ def _decode_live(head: _Head, body: memoryview, known: Samples | None) -> LiveTe
 
 def _elements(head: _Head, body: memoryview) -> NDArray[np.generic]:
     dtype = from_wire_code(head.dtype)
-    count = math.prod(head.shape)
+    count, word_bytes = math.prod(head.shape), stored_type(head.precision, dtype).itemsize
     if head.packing == MASKED:
-        body = unmask(body, count, dtype.itemsize)
+        body = unmask(body, count, word_bytes)
     elif head.packing == CONSTANT:
-        body = repeat(body, count, dtype.itemsize)
+        body = repeat(body, count, word_bytes)
     elif head.packing != PLAIN:
         raise CodecError(f"payload: unknown packing {head.packing}, expected {PLAIN} to {CONSTANT}")
+    body = restore(body, head.precision, dtype)
     if count * dtype.itemsize != len(body):
         raise CodecError(f"payload: expected {dtype} {head.shape}, got {len(body)} bytes")
     array = np.frombuffer(body, dtype=dtype).reshape(head.shape)

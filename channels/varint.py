@@ -29,7 +29,10 @@ def read_uints(data: bytes | memoryview, start: int, count: int) -> tuple[list[i
     """
     values, at = [], start
     for _ in range(count):
-        value, at = _read(data, at)
+        if at < len(data) and data[at] < 0x80:  # most are
+            value, at = data[at], at + 1
+        else:
+            value, at = _read(data, at)
         values.append(value)
     return values, at
 

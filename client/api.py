@@ -83,15 +83,19 @@ class Client:
         strategy: str = "auto",
         workers: int = 1,
         options: Mapping[str, object] | None = None,
+        precision: str = "exact",
     ) -> dict[str, Any]:
         """Compile a zoo model, an .onnx file or an s3:// object here and upload it; the new model's entry.
+
+        precision: in what floats travel between ranks; all but "exact" trade accuracy for bytes.
 
         Raises:
             ClientError, CompileError, ZooError, BundleError: one line; nothing is registered then.
         """
         from client.register import compile_and_upload  # the compiler takes half a second to import
 
-        return compile_and_upload(self.stage, self._store, str(model), name, strategy, workers, options or {})
+        source = (str(model), name, strategy, workers, options or {})
+        return compile_and_upload(self.stage, self._store, *source, precision=precision)
 
     def infer(
         self,

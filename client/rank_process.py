@@ -115,6 +115,7 @@ def _run(task: RankTask, channel: Channel) -> RankOutcome:
     store = FolderStore(task.store)
     manifest = read_manifest(store, task.bundle)
     loaded = load_rank(store, manifest, task.slot, ShardCache(CACHE_BYTES), SessionSettings(threads=1))
+    channel.use_precision(manifest.precision)
     machine = Machine(loaded, channel, range(task.ranks))
     feeds = receive_values(channel, task.ranks, outputs=False) if task.slot == 0 else []
     outputs = machine.run(dict(zip((spec.name for spec in manifest.inputs), feeds, strict=False)))

@@ -102,11 +102,13 @@ def verify(
     options: Options | None = None,
     *,
     processes: bool = False,
+    precision: str = "exact",
 ) -> VerifyReport:
     """Compile, run split, and compare with onnxruntime on the model as it is.
 
     inputs:    by name; None = seeded random ones.
     processes: each rank in a process of its own.
+    precision: of floats between ranks, where no options are given.
 
     Raises:
         CompileError: if the model or the request cannot be.
@@ -114,7 +116,7 @@ def verify(
     """
     with tempfile.TemporaryDirectory(prefix="fsd-verify-") as folder:
         store = FolderStore(folder)
-        manifest = compile_to_store(store, model, strategy, workers, options=options)
+        manifest = compile_to_store(store, model, strategy, workers, options=options or Options(precision=precision))
         feeds = random_inputs(manifest.inputs) if inputs is None else inputs
         expected = reference(model, feeds)  # first: a model that onnxruntime refuses is the model's fault
         if processes:

@@ -58,6 +58,8 @@ def run_ranks(
     settings = SessionSettings(threads=1)
     loaded = [load_rank(store, manifest, rank, cache, settings) for rank in range(manifest.world_size)]
     channels = channels or _channels(manifest.world_size, deadline_s)
+    for channel in channels:
+        channel.use_precision(manifest.precision)
     slots = range(manifest.world_size)
     machines = tuple(Machine(rank, channel, slots) for rank, channel in zip(loaded, channels, strict=True))
     shared = _Shared()

@@ -13,7 +13,7 @@ from typing import Any
 from bundle.errors import BundleError
 from bundle.registry import check_name, register_model
 from handlers.environment import LambdaContext, begin, service
-from partition import compile_to_store
+from partition import Options, compile_to_store
 from partition.errors import CompileError
 from runs.catalog import describe
 from runs.compile import CompileRequest, check_fits, fetcher
@@ -33,7 +33,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             path = locate(request.model, request.options, Path(folder), fetcher(service(), invocation), hubs=False)
             check_fits(path, invocation)
             store = service().store
-            manifest = compile_to_store(store, path, request.strategy, request.workers, name=name)
+            options = Options(precision=request.precision)
+            manifest = compile_to_store(store, path, request.strategy, request.workers, name=name, options=options)
             return {"status": "done", **describe(register_model(store, name, manifest), manifest)}
     except (BundleError, CompileError, RunError, ZooError) as error:
         return {"status": "failed", "error": {"type": type(error).__name__, "message": str(error), "retry": False}}

@@ -12,13 +12,13 @@ from pathlib import Path
 import onnx
 
 from bundle.io import write_bundle
-from bundle.manifest import Asset, Manifest, RankEntry, TensorSpec
+from bundle.manifest import PRECISIONS, Asset, Manifest, RankEntry, TensorSpec
 from bundle.shard import ShardIndex
 from bundle.store import Store
 from partition.bounds import check_sizes
 from partition.build import arrange
 from partition.emit import RankOutput, emit_rank
-from partition.errors import UnsupportedModelError
+from partition.errors import StrategyError, UnsupportedModelError
 from partition.frontend import Source, load
 from partition.graph import Graph, Op, from_ir
 from partition.grid import grid_of, parse_strategy
@@ -38,10 +38,21 @@ class Options:
 
     sparsity:     which dense weights are kept sparse.
     memory_bytes: what one worker may hold of weights; `auto` divides the model no further than this demands.
+    precision:    in what floats travel between ranks: "exact", or in fewer bits: "fp16", "bf16", "int8".
     """
 
     sparsity: Sparsity = field(default_factory=Sparsity)
     memory_bytes: int = 1 << 30
+    precision: str = "exact"
+
+    def __post_init__(self) -> None:
+        """Refuse a precision that there is not.
+
+        Raises:
+            StrategyError: naming those that there are.
+        """
+        if self.precision not in PRECISIONS:
+            raise StrategyError(f"precision: expected one of {', '.join(PRECISIONS)}, got {self.precision!r}")
 
 
 @dataclass(frozen=True)
@@ -108,7 +119,8 @@ def compile_model(
     options = options or Options()
     prepared = prepare(model, options)
     chosen, layout = lay_out(prepared, strategy, workers, options)
-    return emit_bundle(prepared, layout, Target(name or prepared.graph.name, chosen, workers), folder)
+    target = Target(name or prepared.graph.name, chosen, workers, options.precision)
+    return emit_bundle(prepared, layout, target, folder)
 
 
 @dataclass(frozen=True)
@@ -128,11 +140,12 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Target:
-    """What to compile for: the model's name, the strategy as the manifest names it, and the number of ranks."""
+    """What to compile for: name, strategy, ranks and precision as the manifest has them."""
 
     name: str
     strategy: str
     workers: int
+    precision: str = "exact"
 
 
 def prepare(model: onnx.ModelProto | Path, options: Options) -> Prepared:
@@ -201,6 +214,7 @@ def _manifest(prepared: Prepared, target: Target, outputs: list[RankOutput], inf
         ranks=tuple(_rank_entry(rank, output) for rank, output in enumerate(outputs)),
         model_weight_bytes=prepared.weight_bytes,
         info=info,
+        precision=target.precision,
     )
 
 

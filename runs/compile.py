@@ -34,6 +34,7 @@ class CompileRequest:
     strategy: str = "auto"
     workers: int = 1
     options: Mapping[str, object] = field(default_factory=dict)
+    precision: str = "exact"
 
     @staticmethod
     def from_json(event: object) -> CompileRequest:
@@ -43,9 +44,10 @@ class CompileRequest:
             BadRequest: a field is missing, unknown or of another type.
         """
         kinds: dict[str, Any] = {"model": str, "name": str, "strategy": str, "workers": int, "options": Mapping}
+        kinds["precision"] = str
         if not isinstance(event, Mapping) or "model" not in event:
             raise BadRequest(
-                "request: expected a JSON object with model, and name, strategy, workers, options if wanted"
+                "request: expected a JSON object with model, and name, strategy, workers, options, precision if wanted"
             )
         for name, value in event.items():
             if name not in kinds:

@@ -51,6 +51,8 @@ class Execution:
         state: MachineState | None,
     ) -> dict[str, Array]:
         """Run the program; on rank 0 the graph's outputs, elsewhere nothing."""
+        if channel is not None:
+            channel.use_precision(self.manifest.precision)
         self.machine = Machine(self.load(), channel or _NO_CHANNEL, self.slots, interrupt=interrupt, state=state)
         return self.machine.run(feeds)
 

@@ -9,9 +9,10 @@ from client.errors import UsageError
 
 
 def add_compile_arguments(command: argparse.ArgumentParser) -> None:
-    """How to divide a model: --workers, --strategy, --option."""
+    """How to divide a model: --workers, --strategy, --precision, --option."""
     command.add_argument("--workers", type=int, default=1, metavar="P", help="number of ranks (default 1)")
     command.add_argument("--strategy", default="auto", help="serial, batch, row, column or auto (default)")
+    command.add_argument("--precision", default="exact", help="of floats between ranks: exact, fp16, bf16, int8")
     command.add_argument("--option", action="append", default=[], metavar="K=V", help="option of a zoo model")
 
 

@@ -40,6 +40,7 @@ def _register(options: argparse.Namespace) -> int:
             strategy=options.strategy,
             workers=options.workers,
             options=parse_options(options.option),
+            precision=options.precision,
         )
     print(json.dumps(entry, indent=2) if options.json else f"registered {_line(entry)}")
     return 0

@@ -39,7 +39,8 @@ def _verify(options: argparse.Namespace) -> int:
     inputs = read_npz(options.inputs) if options.inputs else sample(options.model, given, EXAMPLES)
     with tempfile.TemporaryDirectory(prefix="fsd-") as folder, busy(f"verifying {options.model}"):
         path = locate(options.model, given, Path(folder))
-        report = verify(path, inputs, options.workers, options.strategy, processes=options.processes)
+        how = (options.workers, options.strategy, None)
+        report = verify(path, inputs, *how, processes=options.processes, precision=options.precision)
     if options.json:
         print(report.to_json())
     else:

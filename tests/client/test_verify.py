@@ -17,7 +17,8 @@ from client.verify_compare import compare
 from client.verify_inputs import SYMBOLIC_SIZE, random_inputs
 from client.verify_run import run_ranks
 from engine import EngineError
-from partition import InvalidModelError, compile_to_store
+from partition import InvalidModelError, Options, compile_to_store
+from partition.errors import StrategyError
 from tests.partition import models
 
 
@@ -50,6 +51,22 @@ def test_report_as_json_has_every_field() -> None:
         "replicated_ops",
     } <= set(fields)
     assert set(fields["ranks"][0]) == {"rank", "weight_bytes", "peak_bytes", "tensor_bytes", "baseline_bytes"}
+
+
+@pytest.mark.parametrize(
+    ("precision", "least", "most"), [("exact", 0, 1e-6), ("fp16", 1e-7, 1e-2), ("int8", 1e-4, 0.3)]
+)
+def test_precision_of_the_transport_is_a_choice_and_its_error_shows(precision: str, least: float, most: float) -> None:
+    weights = {"w": models.floats(12, 8)}
+    proto = models.model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": ["n", 12]}, ["y"], weights)
+    x = models.floats(6, 12)
+    got = run_split(proto, {"x": x}, 2, "row", Options(precision=precision))["y"]
+    assert least <= np.abs(np.asarray(got) - x @ weights["w"]).max() <= most
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(StrategyError, match="expected one of exact, fp16, bf16, int8, got 'fp8'"):
+        Options(precision="fp8")
 
 
 def test_run_split_gives_every_output_by_name() -> None:
