@@ -47,6 +47,24 @@ def add_commands(commands: Any) -> None:
     latency.add_argument("--json", action="store_true", help="print JSON")
     latency.set_defaults(run=_latency)
     _add_paper(kinds)
+    auto = kinds.add_parser(
+        "auto", help="the same networks on one worker, as auto divides them, beside the cheapest published run"
+    )
+    auto.add_argument("--neurons", type=int, nargs="+", default=[1024], metavar="N")
+    auto.add_argument("--data", type=Path, metavar="DIR", help="the official files; what it lacks is generated")
+    auto.add_argument("--published", type=Path, metavar="CSV", help="the authors' table of results")
+    auto.add_argument("--json", action="store_true", help="print JSON")
+    auto.set_defaults(run=_auto)
+
+
+def _auto(options: argparse.Namespace) -> int:
+    from bench.auto import auto_line, auto_markdown, measure_alone, read_theirs
+    from bench.graphchallenge import SHARED
+
+    published = options.published or SHARED / "fsd-results" / "fsd-results.csv"
+    lines = [auto_line(measure_alone(size, options.data), read_theirs(published, size)) for size in options.neurons]
+    print(json.dumps(lines, indent=1) if options.json else auto_markdown(lines))
+    return 0 if all(line["right"].split(" of ")[0] == line["right"].split(" of ")[1] for line in lines) else 1
 
 
 def _add_paper(kinds: Any) -> None:

@@ -1,0 +1,185 @@
+"""What the same networks cost with free choice of strategy: `auto` on one worker, beside the authors' cheapest row.
+
+One worker needs no exchange. What it costs is Lambda time: a cold start, loading the shard, computing. It computes
+here, in a fresh process, in CPU seconds; a CSR product of scipy in the same process says how fast this machine is
+beside the workers of the authors, who published the seconds that scipy took there.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from bench.paper import LAYERS, SAMPLES
+from bundle.io import read_manifest
+from bundle.store import FolderStore
+from client.verify_run import run_ranks
+from costs import PRICES
+from costs.limits import LAMBDA_MEMORY_PER_VCPU
+from partition import compile_to_store
+from zoo.graphchallenge import GraphChallenge, Options
+from zoo.graphchallenge.network import FAN_IN, generate
+
+COLD_S = 2.5  # an environment with onnxruntime and boto3 begins within 1.7 s on the embedded cloud; half more
+LOAD_BYTES_PER_S = 50e6  # one stream from S3 gives 50 to 100 MB/s to a Lambda function
+GETS, PUTS = 10, 3  # model, manifest, program, shard, input; claim, answer, record: with room
+ONE_CPU_MB = LAMBDA_MEMORY_PER_VCPU.value  # with less memory a function computes more slowly, for the same USD
+MEMORY_ROOM = 1.15
+_SCIPY_SAMPLES, _ROUNDS = 337, 5
+
+
+@dataclass(frozen=True)
+class Alone:
+    """One worker's run of a network, in CPU seconds of this machine.
+
+    multiplications: of the live samples; all_multiplications: were none dropped.
+    scipy_rate:      multiplications per second of a CSR product here.
+    right, checked:  samples.
+    """
+
+    neurons: int
+    compute_s: float
+    shard_bytes: int
+    peak_bytes: int
+    multiplications: int
+    all_multiplications: int
+    scipy_rate: float
+    right: int
+    checked: int
+
+
+@dataclass(frozen=True)
+class Theirs:
+    """The authors' cheapest row for a network, and how fast scipy was on one virtual CPU of their workers.
+
+    rate: multiplications per second.
+    """
+
+    usd: float
+    rate: float
+
+
+def measure_alone(neurons: int, data: Path | None, layers: int = LAYERS, samples: int = SAMPLES) -> Alone:
+    """Compile for one worker here, run it in a process of its own."""
+    card = GraphChallenge(neurons)
+    options = Options(layers=layers, data=data)
+    with tempfile.TemporaryDirectory(prefix="fsd-paper-") as folder:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as compiler:
+            shard_bytes = compiler.submit(_compile, card, options, folder).result()
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as worker:
+            return worker.submit(_run, card, options, folder, samples, shard_bytes).result()
+
+
+def _compile(card: GraphChallenge, options: Options, folder: str) -> int:
+    store = FolderStore(Path(folder) / "store")
+    manifest = compile_to_store(store, card.build(options, Path(folder)), "auto", 1)
+    (Path(folder) / "bundle").write_text(manifest.bundle_id)
+    return sum(asset.size_bytes for asset in manifest.assets)
+
+
+def _run(card: GraphChallenge, options: Options, folder: str, samples: int, shard_bytes: int) -> Alone:
+    store = FolderStore(Path(folder) / "store")
+    manifest = read_manifest(store, (Path(folder) / "bundle").read_text())
+    inputs = card.inputs(options, samples)
+    started = time.process_time()
+    run = run_ranks(store, manifest, inputs)
+    compute_s = time.process_time() - started
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    live = [record.live_samples or 0 for record in run.machines[0].trace if record.op == "sparse_layer"]
+    before = [int(inputs["x"].any(axis=1).sum()), *live[:-1]]
+    each = card.neurons * FAN_IN
+    count = samples if card.has_published_truth(options) else min(samples, 200)
+    verdict = card.check({"y": run.outputs["y"][:count]}, card.examples(options, count))
+    return Alone(
+        neurons=card.neurons,
+        compute_s=compute_s,
+        shard_bytes=shard_bytes,
+        peak_bytes=peak_bytes,
+        multiplications=each * sum(before),
+        all_multiplications=each * samples * options.layers,
+        scipy_rate=_scipy_rate(card.neurons),
+        right=verdict.right,
+        checked=verdict.total,
+    )
+
+
+def _scipy_rate(neurons: int) -> float:
+    reads = generate(neurons, 4, seed=0).reads(3)
+    values = np.full(reads.size, 1 / 16, np.float32)
+    matrix = sparse.csr_array((values, reads.ravel(), np.arange(0, reads.size + 1, FAN_IN)), (neurons, neurons))
+    x = np.random.default_rng(0).random((neurons, _SCIPY_SAMPLES), np.float32)
+    matrix @ x
+    started = time.process_time()
+    for _ in range(_ROUNDS):
+        matrix @ x
+    return _ROUNDS * reads.size * _SCIPY_SAMPLES / (time.process_time() - started)
+
+
+def read_theirs(path: Path, neurons: int) -> Theirs:
+    """Of a network's rows: the least USD, all included; the rate is that of its smallest number of workers."""
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["neurons"] == str(neurons)]
+    first = min(rows, key=lambda row: int(row["workers"]))
+    done = neurons * FAN_IN * LAYERS * SAMPLES
+    share = min(1.0, int(first["memory_mb"]) / ONE_CPU_MB)
+    cheapest = min(float(row["total_usd"]) for row in rows if row["total_usd"])
+    return Theirs(cheapest, done / float(first["computation_s"]) / share)
+
+
+def auto_line(alone: Alone, theirs: Theirs) -> dict[str, Any]:
+    """Ours, all included, beside the authors' cheapest; what dropping dead samples contributes apart."""
+    scale = alone.scipy_rate / theirs.rate
+    memory_mb = max(ONE_CPU_MB, math.ceil(alone.peak_bytes * MEMORY_ROOM / 2**20))
+    load_s, compute_s = alone.shard_bytes / LOAD_BYTES_PER_S, alone.compute_s * scale
+    all_s = compute_s * alone.all_multiplications / alone.multiplications
+    usd, usd_all = (_usd(memory_mb, COLD_S + load_s + seconds) for seconds in (compute_s, all_s))
+    return {
+        "neurons": alone.neurons,
+        "memory_mb": memory_mb,
+        "cold_s": COLD_S,
+        "load_s": load_s,
+        "compute_s": compute_s,
+        "machine_beside_theirs": scale,
+        "usd_ours": usd,
+        "usd_theirs": theirs.usd,
+        "usd_ratio": usd / theirs.usd,
+        "usd_ours_without_dropping": usd_all,
+        "right": f"{alone.right} of {alone.checked}",
+    }
+
+
+def _usd(memory_mb: int, seconds: float) -> float:
+    lambda_usd = seconds * memory_mb / 1024 * PRICES["lambda.gb_second.x86_64"].usd + PRICES["lambda.request"].usd
+    return lambda_usd + GETS * PRICES["s3.get"].usd + PUTS * PRICES["s3.put"].usd
+
+
+def auto_markdown(lines: Sequence[dict[str, Any]]) -> str:
+    """A table."""
+    head = ("N", "memory MB", "load s", "compute s", "USD ours", "theirs", "ratio", "without dropping samples", "right")
+    rows = [head, ["---:"] * len(head)] + [
+        [
+            f"{line['neurons']:,}",
+            f"{line['memory_mb']:,}",
+            f"{line['load_s']:.1f}",
+            f"{line['compute_s']:.1f}",
+            f"{line['usd_ours']:.6f}",
+            f"{line['usd_theirs']:.4f}",
+            f"1/{1 / line['usd_ratio']:.0f}",
+            f"{line['usd_ours_without_dropping']:.5f}",
+            line["right"],
+        ]
+        for line in lines
+    ]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
