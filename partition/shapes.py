@@ -61,12 +61,16 @@ def _info(value: ir.Value) -> onnx.ValueInfoProto:
 def _inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Once without propagation of values, then with it, which tells the sizes that a graph computes.
 
-    Propagation writes out every list that an op reads or makes, be it of 10^12 numbers: what does that is hidden.
+    Propagation writes out every list that an op reads or makes, be it of 10^12 numbers: what does that is hidden, and
+    keeps what was inferred first. All else is inferred anew: a size for which a name was made up would keep that name.
     """
-    proto = infer_shapes(proto)
-    types = {info.name: info.type for info in proto.graph.input} | _types(proto.graph)
-    for node in proto.graph.node:
-        node.domain = _HIDDEN if _is_long(node, types) else node.domain
+    types = {info.name: info.type for info in proto.graph.input} | _types(infer_shapes(proto).graph)
+    hidden = [node for node in proto.graph.node if _is_long(node, types)]
+    for node in hidden:
+        node.domain = _HIDDEN
+    given = {info.name for info in (*proto.graph.value_info, *proto.graph.output)}
+    kept = [name for node in hidden for name in node.output if name in types and name not in given]
+    proto.graph.value_info.extend(onnx.ValueInfoProto(name=name, type=types[name]) for name in kept)
     proto.opset_import.add(domain=_HIDDEN, version=1)
     return infer_shapes(proto, data_prop=True)
 

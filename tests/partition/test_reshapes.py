@@ -75,3 +75,24 @@ def test_part_with_no_samples_is_reshaped() -> None:
     proto = repeated("b")
     got = run_split(proto, {"x": floats(1, 4, 8)}, 4, "batch")["y"]
     assert got.shape == (1, 4, 5)
+
+
+def test_sizes_that_a_graph_computes_keep_their_names_though_some_list_is_of_unknown_length() -> None:
+    """A mask from Range, beside heads whose target is computed: neither hides what is known of the other."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["rows"], start=0, end=2),
+        helper.make_node("Concat", ["rows", "heads"], ["target"], axis=0),
+        helper.make_node("Reshape", ["x", "target"], ["split"]),
+        helper.make_node("Shape", ["x"], ["length"], start=1, end=2),
+        helper.make_node("Squeeze", ["length", "zeros"], ["stop"]),
+        helper.make_node("Range", ["zero", "stop", "one"], ["places"]),
+        helper.make_node("Unsqueeze", ["places", "axes"], ["column"]),
+        helper.make_node("Cast", ["column"], ["mask"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Add", ["split", "mask"], ["y"]),
+    ]
+    numbers = {"heads": [2, 4], "zeros": [0], "zero": 0, "one": 1, "axes": [1, 2]}
+    constants = {name: np.array(value, np.int64) for name, value in numbers.items()}
+    graph = prepare(model(nodes, {"x": ["b", "s", 8]}, ["y"], constants), Options()).graph
+    assert graph.values["split"].shape == ("b", "s", 2, 4)
+    assert len(graph.values["mask"].shape or ()) == 3
+    assert "target" not in {name for op in graph.ops for name in op.inputs}
