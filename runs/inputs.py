@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from runs.errors import BadRequest
-from runs.objects import Objects
+from runs.objects import Objects, ObjectTooLarge
 from runs.request import Request
 from runs.service import Service
+from runs.values import MAX_INPUT_BYTES
 
 _URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(\S.*)")
 
@@ -26,7 +27,10 @@ def fetch_inputs(service: Service, request: Request) -> bytes | None:
         raise BadRequest(
             f"inputs_uri: expected s3://{allowed[0]}/runs/... or a bucket of readBuckets, got {request.inputs_uri!r}"
         )
-    stored = Objects(service.clients.s3, bucket).get(key)
+    try:
+        stored = Objects(service.clients.s3, bucket).get(key, MAX_INPUT_BYTES)
+    except ObjectTooLarge as error:
+        raise BadRequest(f"inputs_uri: {request.inputs_uri}: {error}") from None
     if stored is None:
         raise BadRequest(f"inputs_uri: no object {request.inputs_uri}")
     return stored.data

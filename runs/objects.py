@@ -17,6 +17,10 @@ _MISSING = {"NoSuchKey", "404", "NotFound"}
 _LOST = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 
 
+class ObjectTooLarge(Exception):
+    """An object that is larger than its reader takes."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """An object as read: its bytes, its entity tag, and by S3's clock when it was written and read (s since 1970)."""
@@ -34,14 +38,21 @@ class Objects:
         self._s3 = s3
         self.bucket = bucket
 
-    def get(self, key: str) -> Stored | None:
-        """The object, or None where there is none."""
+    def get(self, key: str, max_bytes: int | None = None) -> Stored | None:
+        """The object, or None where there is none.
+
+        Raises:
+            ObjectTooLarge: it has more than `max_bytes`; nothing of it is read then.
+        """
         try:
             answer = self._s3.get_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
             if _code(error) in _MISSING:
                 return None
             raise
+        if max_bytes is not None and answer["ContentLength"] > max_bytes:
+            answer["Body"].close()
+            raise ObjectTooLarge(f"expected at most {max_bytes} bytes, got {answer['ContentLength']}")
         return Stored(answer["Body"].read(), answer["ETag"], _date(answer), answer["LastModified"].timestamp())
 
     def put(self, key: str, data: bytes) -> None:
