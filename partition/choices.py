@@ -8,6 +8,7 @@ from typing import Literal
 
 from partition.divisions import PLAIN, Division, OpAxes
 from partition.graph import Graph, Op
+from partition.lookup import LOOKED_UP
 from partition.placement import REPLICATE, ROOT, Partial, Placement, Shard
 
 Mode = Literal["split", "partial", "replicate", "single", "batch", "row", "column"]
@@ -24,6 +25,7 @@ class Choice:
     others:  the placement of values that graphs inside of the op read.
     units:   (attribute, unit): attributes that count the letter; each rank has its share, in whole units.
     sizes:   the input that lists the sizes of output 0, of which each rank has its own; None = there is none.
+    looks_up: whether input 1 holds places in the whole of input 0, of which a rank has its rows.
     """
 
     mode: Mode
@@ -33,6 +35,7 @@ class Choice:
     others: Placement = REPLICATE
     units: tuple[tuple[str, int], ...] = ()
     sizes: int | None = None
+    looks_up: bool = False
 
     def needs(self, op: Op) -> Iterator[tuple[str, Placement]]:
         """(value, placement) of everything that the op reads."""
@@ -55,7 +58,8 @@ def split_choices(graph: Graph, axes: OpAxes, divisions: Mapping[str, Iterable[D
     op, rule = axes.op, axes.rule
     if op.random or any(_packed(graph, name) for name in op.reads):
         return
-    found = (split_by(axes, x, division) for x in rule.letters for division in divisions.get(x, (PLAIN,)))
+    letters = [letter for letter in rule.letters if letter not in rule.places or _is_summed(graph, op)]
+    found = (split_by(axes, x, division) for x in letters for division in divisions.get(x, (PLAIN,)))
     yield from dict.fromkeys(choice for choice in found if choice)
     for group in rule.linear:
         inputs = tuple(Partial("sum") if i in group else REPLICATE for i in range(len(op.inputs)))
@@ -73,7 +77,14 @@ def split_by(axes: OpAxes, letter: str, division: Division = PLAIN) -> Choice | 
     inputs = tuple(shard or REPLICATE for shard in shards[: len(rule.inputs)])
     outputs = tuple(shard or Partial(rule.reduce[letter]) for shard in shards[len(rule.inputs) :])
     sizes = rule.sizes if isinstance(outputs[0], Shard) else None
-    return Choice("split", inputs, outputs, letter, units=axes.local_units(letter, division), sizes=sizes)
+    return Choice(
+        "split", inputs, outputs, letter, REPLICATE, axes.local_units(letter, division), sizes, letter in rule.places
+    )
+
+
+def _is_summed(graph: Graph, op: Op) -> bool:
+    """Whether rows of this type can be masked and added up."""
+    return graph.values[op.inputs[0]].dtype in LOOKED_UP and graph.values[op.inputs[1]].dtype in ("int32", "int64")
 
 
 def _packed(graph: Graph, name: str) -> bool:

@@ -12,7 +12,7 @@ from partition.folding import FoldConstantsPass
 from partition.gemm import SplitGemmPass
 from partition.outputs import ComputeOutputsPass, NameValuesPass
 from partition.reshapes import AlignReshapesPass
-from partition.shapes import InferShapesPass
+from partition.shapes import ForgetSizesPass, InferShapesPass
 
 
 def normalize(model: ir.Model) -> ir.Model:
@@ -42,6 +42,9 @@ def _passes() -> list[ir.passes.InPlacePass]:
         FoldConstantsPass(),
         InferShapesPass(),
         CanonicalShapesPass(),
+        AlignReshapesPass(),
+        ForgetSizesPass(),
+        InferShapesPass(),
         AlignReshapesPass(),
         common.RemoveUnusedNodesPass(),
         common.RemoveUnusedOpsetsPass(),

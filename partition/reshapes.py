@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from partition.constants import constant_input, set_constant
-from partition.rules.facts import Dim
+from partition.constants import set_constant
 from partition.rules.groups import Size, axis_groups
+from partition.targets import NAMELESS, computed_sizes, set_sizes, sizes_of
 
 _AXES_BY_INPUT = 13  # the first opset whose Squeeze and Unsqueeze take their axes as an input
 
@@ -41,24 +41,28 @@ def _rewrite(graph: ir.Graph, node: ir.Node, by_input: bool) -> bool:
 
 def _expand(graph: ir.Graph, node: ir.Node) -> bool:
     """A size that is the input's own becomes 1, which repeats nothing."""
-    source, result = _dims(node.inputs[0]), _dims(node.outputs[0])
-    if source is None or result is None or len(result) < len(source):
+    source = sizes_of(node.inputs[0]) if node.inputs[0] is not None else None
+    target = computed_sizes(node.inputs[1]) or sizes_of(node.outputs[0])
+    if source is None or target is None or len(target) < len(source):
         return False
-    own = [None] * (len(result) - len(source)) + list(source)
-    sizes = [1 if known is not None and known == size else size for known, size in zip(own, result, strict=True)]
+    own = [1] * (len(target) - len(source)) + source
+    sizes = [1 if known == size else size for known, size in zip(own, target, strict=True)]
     numbers = [size for size in sizes if isinstance(size, int)]
-    return len(numbers) == len(sizes) and set_constant(graph, node, 1, numbers)
+    if len(numbers) < len(sizes):
+        return False
+    set_sizes(node.outputs[0], [n if n != 1 else size for n, size in zip(numbers, own, strict=True)])
+    return set_constant(graph, node, 1, numbers)
 
 
 def _reshape(graph: ir.Graph, node: ir.Node, by_input: bool) -> bool:
-    dims = _dims(node.inputs[0])
-    if dims is None or 0 in dims:
+    source = sizes_of(node.inputs[0]) if node.inputs[0] is not None else None
+    if source is None or 0 in source:
         return False
-    source: list[Size] = [size if size is not None else f"?{i}" for i, size in enumerate(dims)]
     result = _results(node, source)
     plan = aligned(source, result) if result is not None and 0 not in result else None
-    if plan is None:
+    if plan is None or result is None:
         return False
+    set_sizes(node.outputs[0], result)
     node.attributes.pop("allowzero", None)
     if plan.opened:
         _insert(graph, node, "Unsqueeze", plan.opened, by_input)
@@ -68,40 +72,34 @@ def _reshape(graph: ir.Graph, node: ir.Node, by_input: bool) -> bool:
     return changed or bool(plan.opened or plan.closed)
 
 
-def _dims(value: ir.Value | None) -> list[Dim] | None:
-    if value is None or value.shape is None:
-        return None
-    return [dim if isinstance(dim, int) else dim.value for dim in value.shape]
-
-
 def _results(node: ir.Node, source: Sequence[Size]) -> list[Size] | None:
-    """Sizes of a Reshape's output: by its target where that is a constant, else by inference; `!` = unknown."""
-    inferred, tensor = _dims(node.outputs[0]), constant_input(node, 1)
-    if tensor is None:
-        return None if inferred is None else [_known(size, i) for i, size in enumerate(inferred)]
-    target = [int(size) for size in tensor.numpy().reshape(-1)]
+    """Sizes of a Reshape's output: by what its target consists of, else by inference."""
+    inferred, target = sizes_of(node.outputs[0]), computed_sizes(node.inputs[1])
+    if target is None:
+        return inferred
     if node.attributes.get_int("allowzero", 0) and 0 in target:
         return None
-    sizes: list[Size] = [source[i] if size == 0 and i < len(source) else size for i, size in enumerate(target)]
-    if -1 not in target:
-        return sizes
-    at = target.index(-1)
-    known = inferred[at] if inferred and len(inferred) == len(target) else None
-    sizes[at] = _known(known, at) if known is not None else _remainder(source, target, at)
+    sizes = [source[i] if size == 0 and i < len(source) else size for i, size in enumerate(target)]
+    if -1 in target:
+        at = target.index(-1)
+        left = _remainder(source, target, at)
+        known = inferred[at] if inferred and len(inferred) == len(target) else left
+        sizes[at] = known if isinstance(left, str) and isinstance(known, int) else left
     return sizes
 
 
-def _known(size: Dim, at: int) -> Size:
-    return f"!{at}" if size is None else size
-
-
-def _remainder(source: Sequence[Size], target: Sequence[int], at: int) -> Size:
+def _remainder(source: Sequence[Size], target: Sequence[Size], at: int) -> Size:
     """What -1 stands for: what is left of the input's sizes, if that is one."""
     rest = [size for i, size in enumerate(source) if i >= len(target) or target[i] != 0]
+    for size in (size for size in target if isinstance(size, str)):
+        if size not in rest:
+            return f"{NAMELESS}{at}"
+        rest.remove(size)
     symbols = [size for size in rest if isinstance(size, str)]
-    own, given = (math.prod(n for n in ns if isinstance(n, int)) for ns in (rest, [n for n in target if n > 0]))
+    own = math.prod(size for size in rest if isinstance(size, int))
+    given = math.prod(size for size in target if isinstance(size, int) and size > 0)
     if own % given or len(symbols) > 1 or (symbols and own != given):
-        return f"!{at}"
+        return f"{NAMELESS}{at}"
     return symbols[0] if symbols else own // given
 
 
@@ -117,12 +115,13 @@ class Aligned:
 def aligned(left: Sequence[Size], right: Sequence[Size]) -> Aligned | None:
     """How to reshape so that every size that is kept is copied; None if more than one other size is unknown."""
     groups = list(axis_groups(left, right))
-    last = max((i for i, (ins, outs) in enumerate(groups) if _is_kept(left, right, ins, outs)), default=-1)
+    last = max((i for i, (ins, outs) in enumerate(groups) if _must_be_copied(left, right, ins, outs)), default=-1)
     opened: list[int] = []
     closed: list[int] = []
     target: list[int] = []
     for number, (ins, outs) in enumerate(groups):
-        if _is_kept(left, right, ins, outs):
+        in_place = len(ins) > 0 and ins[0] + len(opened) == len(target)
+        if _is_kept(left, right, ins, outs) and in_place:
             target.append(0)
             continue
         sizes = [right[j] for j in outs]
@@ -135,6 +134,10 @@ def aligned(left: Sequence[Size], right: Sequence[Size]) -> Aligned | None:
 
 def _is_kept(left: Sequence[Size], right: Sequence[Size], ins: range, outs: range) -> bool:
     return len(ins) == len(outs) == 1 and left[ins[0]] == right[outs[0]]
+
+
+def _must_be_copied(left: Sequence[Size], right: Sequence[Size], ins: range, outs: range) -> bool:
+    return _is_kept(left, right, ins, outs) and isinstance(left[ins[0]], str)
 
 
 def _insert(graph: ir.Graph, node: ir.Node, op_type: str, axes: tuple[int, ...], by_input: bool) -> None:

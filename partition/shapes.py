@@ -18,6 +18,8 @@ _KEPT_BYTES = 1024  # of an initializer, which may be a shape or axes
 _PROPAGATED = 1 << 12  # elements
 _HIDDEN = "fsd.hidden"
 
+_MADE_UP = "unk__"  # what onnx calls a size that it cannot tell
+
 
 class InferShapesPass(ir.passes.InPlacePass):
     """Types and shapes of the main graph's values; an op of a foreign domain is skipped."""
@@ -104,3 +106,19 @@ def _note(value: ir.Value, kind: onnx.TypeProto) -> None:
     value.type = found or value.type
     sound = shape is not None and not any(isinstance(dim, int) and dim < 0 for dim in shape)
     value.shape = shape if sound else value.shape
+
+
+class ForgetSizesPass(ir.passes.InPlacePass):
+    """Forget shapes in which inference had to make up a size; now it may know better."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Clear them on values that nodes make; the graph's own outputs keep what the model says."""
+        made = [value for node in model.graph for value in node.outputs if not value.is_graph_output()]
+        vague = [value for value in made if value.shape is not None and any(map(_is_made_up, value.shape))]
+        for value in vague:
+            value.shape = None
+        return ir.passes.PassResult(model, modified=bool(vague))
+
+
+def _is_made_up(dim: int | ir.SymbolicDimProtocol) -> bool:
+    return not isinstance(dim, int) and (dim.value is None or dim.value.startswith(_MADE_UP))

@@ -13,6 +13,7 @@ from engine.split import split_bounds
 from partition.cut import cut_nodes
 from partition.graph import Graph, make_op
 from partition.layout import Cut
+from partition.lookup import lookup_nodes
 from partition.placement import Placement, Replicate, Shard, Single
 from partition.schedule import Compute, Level, Slice, local_name
 
@@ -91,6 +92,9 @@ def _add_op(piece: Piece, graph: Graph, compute: Compute, rank: int, workers: in
     op, choice = compute.op, compute.choice
     for name, placement in choice.needs(op):
         _add_input(piece, graph, op.proto.op_type, name, placement)
+    if choice.looks_up:
+        _add_lookup(piece, graph, compute, rank, workers)
+        return
     node = onnx.NodeProto()
     node.CopyFrom(op.proto)
     node.ClearField("doc_string")
@@ -108,6 +112,17 @@ def _add_op(piece: Piece, graph: Graph, compute: Compute, rank: int, workers: in
         piece.embedded[sizes.name] = sizes
     piece.nodes.append(node)
     piece.produces.update({local_name(n, p): (n, p) for n, p in zip(op.outputs, choice.outputs, strict=True) if n})
+
+
+def _add_lookup(piece: Piece, graph: Graph, compute: Compute, rank: int, workers: int) -> None:
+    op, choice = compute.op, compute.choice
+    places = [*choice.inputs, *choice.outputs]
+    table, where, target = (local_name(n, p) for n, p in zip((*op.inputs, *op.outputs), places, strict=True))
+    assert isinstance(choice.inputs[0], Shard)
+    nodes, constants = lookup_nodes(graph, op, (table, where, target), choice.inputs[0], rank, workers)
+    piece.nodes += nodes
+    piece.embedded.update({constant.name: constant for constant in constants})
+    piece.produces[target] = (op.outputs[0], choice.outputs[0])
 
 
 def _local_sizes(graph: Graph, compute: Compute, position: int, rank: int, workers: int) -> onnx.TensorProto:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from partition.rules.facts import OpFacts, axis_letters, normal_axis
 from partition.rules.registry import RULES
 from partition.rules.rule import REPEATED, Rule
 
+_AXES_BY_INPUT = 13  # the first opset in which all the ops of a divided look-up mean what they mean today
 _LINEAR = (frozenset({0}),)
 
 
@@ -66,7 +69,10 @@ def concat(facts: OpFacts) -> Rule | None:
 
 @RULES.register("Gather")
 def gather(facts: OpFacts) -> Rule | None:
-    """`v d, a b -> a b d; whole v`: a table's rows are looked up; every other axis follows."""
+    """`v d, a b -> a b d; whole v`: a table's rows are looked up; every other axis follows.
+
+    Of a weight `v` is divided too, `reduce v: sum; places v: 1`.
+    """
     table, indices = facts.shapes[:2]
     if table is None or indices is None:
         return None
@@ -74,5 +80,17 @@ def gather(facts: OpFacts) -> Rule | None:
     names = tuple(f"d{i}" for i in range(len(table)))
     looked_up = axis_letters(len(indices))
     output = (*names[:axis], *looked_up, *names[axis + 1 :])
-    row = names[-1] if facts.is_weight(0) and axis == 0 and len(table) == 2 else ""
-    return Rule((names, looked_up), (output,), whole=frozenset({names[axis]}), row=row, linear=_LINEAR)
+    rule = Rule((names, looked_up), (output,), whole=frozenset({names[axis]}), linear=_LINEAR)
+    is_table = facts.is_weight(0) and axis == 0 and isinstance(table[0], int) and facts.version >= _AXES_BY_INPUT
+    if not is_table or len(table) != 2:
+        return rule
+    rows, features = names
+    return replace(
+        rule,
+        whole=frozenset(),
+        row=features,
+        column=rows,
+        reduce={rows: "sum"},
+        solid=frozenset({rows}),
+        places={rows: 1},
+    )

@@ -51,18 +51,21 @@ def _batch(shape: Shape, letters: Letters) -> Letters:
 def _ambiguous(batches: tuple[Shape, Shape], letters: Letters) -> frozenset[str]:
     """Batch letters whose sizes may differ: one of them may be a hidden 1.
 
-    So too those that the right side alone has, and all of them beside a 1-D side: onnxruntime 1.31 refuses an empty
-    piece there ("cannot broadcast").
+    So too all of them beside a 1-D side: onnxruntime 1.31 refuses an empty piece there ("cannot broadcast").
     """
     left, right = (dict(zip(reversed(letters), reversed(shape), strict=False)) for shape in batches)
     return frozenset(name for name in letters if not _divides(left.get(name, 1), right.get(name, 1)))
 
 
 def _solid(batches: tuple[Shape, Shape], letters: Letters) -> frozenset[str]:
-    """Batch letters opposite to an axis of size 1: onnxruntime 1.31 refuses to multiply nothing there."""
-    named = zip(reversed(letters), reversed(batches[1]), strict=False)
-    return frozenset(name for name, size in named if size == 1 and len(batches[1]) > 1)
+    """Batch letters opposite to an axis of size 1, or to none: onnxruntime 1.31 refuses to multiply nothing there.
+
+    Stacked experts are such an axis.
+    """
+    left, right = (dict(zip(reversed(letters), reversed(shape), strict=False)) for shape in batches)
+    opposite = {name for name, size in right.items() if size == 1 and len(batches[1]) > 1}
+    return frozenset(opposite | {name for name in right if left.get(name, 1) == 1})
 
 
 def _divides(left: Dim, right: Dim) -> bool:
-    return right == 1 or (left is not None and left == right)
+    return right == 1 or left == 1 or (left is not None and left == right)

@@ -15,6 +15,7 @@ An axis may be several in one, the slowest first, as einops writes it: letters, 
 can be divided along each of its letters, in whole multiples of what is behind the letter, and in each of the blocks
 that are before it. `units h: num_heads` says that the attribute counts the letter: each rank counts its own part.
 `sizes 1` says that input 1, a constant, lists the sizes of the first output: each rank gets those of its own part.
+`places v: 1` says that input 1 holds places along `v`: a rank looks up those in its own part, and has 0 for the others.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from partition.errors import RuleError
 
 Letters = tuple[str, ...]
 REPEATED = "1"
-_WORDS = ("reduce", "whole", "row", "column", "linear", "solid", "units", "sizes")
+_WORDS = ("reduce", "whole", "row", "column", "linear", "solid", "units", "sizes", "places")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Rule:
     solid:  letters that are divided only where every rank surely gets a part.
     units:  letter -> attributes that count it, or a multiple of it (groups, heads); such a letter is solid too.
     sizes:  the input that lists the sizes of the first output; None = there is none.
+    places: letter -> the input that holds places along it.
     """
 
     inputs: tuple[Letters, ...]
@@ -53,6 +55,7 @@ class Rule:
     solid: frozenset[str] = frozenset()
     units: dict[str, tuple[str, ...]] = field(default_factory=dict)
     sizes: int | None = None
+    places: dict[str, int] = field(default_factory=dict)
 
     @property
     def letters(self) -> tuple[str, ...]:
@@ -73,6 +76,7 @@ class Rule:
         parts += [f"solid {' '.join(sorted(self.solid))}"] if self.solid else []
         parts += [f"units {letter}: {' '.join(names)}" for letter, names in self.units.items()]
         parts += [f"sizes {self.sizes}"] if self.sizes is not None else []
+        parts += [f"places {letter}: {position}" for letter, position in self.places.items()]
         return "; ".join(parts)
 
     @staticmethod
@@ -98,6 +102,7 @@ class Rule:
             solid=frozenset(" ".join(found.get("solid", [])).split()),
             units=dict(_units(text, item) for item in found.get("units", [])),
             sizes=next((int(item) for item in found.get("sizes", [])), None),
+            places={letter: int(names[0]) for letter, names in (_units(text, x) for x in found.get("places", []))},
         )
 
 

@@ -142,10 +142,14 @@ MATMUL = [
         "m k, k n -> m n; reduce k: sum; row m; column k; linear 0 | 1; solid k",
     ),
     Golden(_case("MatMul", X3, _floats(7, 4)), "a m k, k n -> a m n; reduce k: sum; linear 0 | 1; solid k"),
+    Golden(
+        _case("MatMul", X, _floats(3, 7, 4), weights=(1,)),
+        "m k, a k n -> a m n; reduce k: sum; row n; column k; linear 0 | 1; solid a k",
+    ),
     Golden(_case("MatMul", X3, _floats(3, 7, 4)), "a m k, a k n -> a m n; reduce k: sum; linear 0 | 1; solid k"),
     Golden(
         _case("MatMul", _floats(1, 3, 5, 7), _floats(2, 1, 7, 4)),
-        "1 b m k, a 1 k n -> a b m n; reduce k: sum; whole a; linear 0 | 1; solid b k",
+        "1 b m k, a 1 k n -> a b m n; reduce k: sum; linear 0 | 1; solid a b k",
         tolerated=((None, 0),),
     ),
     Golden(_case("MatMul", _floats(7), _floats(7, 4)), "k, k n -> n; reduce k: sum; linear 0 | 1; solid k"),
@@ -194,7 +198,10 @@ LAYOUT = [
     Golden(_case("Unsqueeze", X, AXIS1, constants=(1,)), "a b, - -> a 1 b; linear 0"),
     Golden(_case("Concat", X, _floats(5, 4), axis=1), "a x0, a x1 -> a y; whole x0 x1; linear 0 1"),
     Golden(_case("Gather", X, np.array([[0, 2], [4, 1], [1, 1]])), "d0 d1, a b -> a b d1; whole d0; linear 0"),
-    Golden(_case("Gather", X, np.array([0, 2, 4]), weights=(0,)), "d0 d1, a -> a d1; whole d0; row d1; linear 0"),
+    Golden(
+        _case("Gather", X, np.array([[0, -2], [4, 3], [-5, 1]]), weights=(0,)),
+        "d0 d1, a b -> a b d1; reduce d0: sum; row d1; column d0; linear 0; solid d0; places d0: 1",
+    ),
     Golden(_case("Gather", X3, np.array([0, 2, 4]), axis=1), "d0 d1 d2, a -> d0 a d2; whole d1; linear 0"),
 ]
 

@@ -95,6 +95,8 @@ def _holds(case: Case, rule: Rule, letter: str, whole: list[Array], parts: int) 
     targets = [_place(letters, letter, sizes) for letters in rule.outputs]
     local = [_localized(case, rule, letter, sizes, i, parts) for i in range(parts)]
     pieces = [local[i].run(_cut(local[i].inputs, axes, i, parts)) for i in range(parts)]
+    if letter in rule.places:
+        pieces = [_masked(case, piece, rule.places[letter], sizes[letter], i, parts) for i, piece in enumerate(pieces)]
     return all(
         _same(want, _joined([piece[i] for piece in pieces], targets[i], rule.reduce.get(letter, "")))
         for i, want in enumerate(whole)
@@ -130,7 +132,17 @@ def _localized(case: Case, rule: Rule, letter: str, sizes: Mapping[str, int], pa
             listed[place[0]] * (high - low) // sizes[letter] if listed[place[0]] > 0 else listed[place[0]]
         )
         inputs[rule.sizes] = listed
+    if letter in rule.places:
+        found = np.asarray(inputs[rule.places[letter]]) % sizes[letter]
+        inputs[rule.places[letter]] = np.where((found >= low) & (found < high), found - low, 0)
     return replace(case, inputs=tuple(inputs), attributes={**case.attributes, **counts})
+
+
+def _masked(case: Case, piece: list[Array], places: int, size: int, part: int, parts: int) -> list[Array]:
+    """What a part looked up, 0 where the place is another part's."""
+    found, (low, high) = np.asarray(case.inputs[places]) % size, split_bounds(size, parts)[part]
+    own = (found >= low) & (found < high)
+    return [np.where(own.reshape(*own.shape, *(1,) * (value.ndim - own.ndim)), value, 0) for value in piece]
 
 
 def _is_linear(case: Case, group: frozenset[int], whole: list[Array], parts: int) -> bool:

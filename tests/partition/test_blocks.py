@@ -20,17 +20,19 @@ from partition.search import Plan, cheapest_plan
 from partition.weights import piece_of
 from tests.partition import blocks, models
 from tests.partition.test_forced import run_forced
+from zoo.networks.encoder import EncoderOptions, encoder
 
 
 def plan_divided(prepared: Prepared, workers: int) -> Plan:
-    """The cheapest plan in which every matrix is divided, in whatever way."""
+    """The cheapest plan in which every matrix is divided, by row or by column."""
     graph = prepared.graph
     rules = [RULES.find(graph.facts(op)) for op in graph.ops]
     allowed: list[Sequence[Choice]] = []
     for op, rule, ways in zip(graph.ops, rules, all_divisions(graph, rules, workers), strict=True):
         choices = list(split_choices(graph, OpAxes(graph, op, rule, workers), ways)) if rule else []
+        by_weight = [c for c in choices if rule and c.letter and c.letter in (rule.row, rule.column)]
         has_matrix = any(len(graph.weights[name].shape) > 1 for name in op.reads if name in graph.weights)
-        allowed.append(choices if has_matrix else [*choices, *whole_choices(op)])
+        allowed.append(by_weight if has_matrix and by_weight else [*choices, *whole_choices(op)])
     return cheapest_plan(graph, allowed, workers)
 
 
@@ -65,3 +67,12 @@ def test_block_costs_two_all_reduces(name: str, workers: int, tmp_path: Path) ->
     inputs = models.random_inputs(proto, 1)
     got = run_forced(prepared, list(plan.choices), workers, inputs, tmp_path / "run")
     assert compare(reference(proto, inputs), got).ok
+
+
+@pytest.mark.parametrize("workers", [2, 3, 4])
+def test_encoder_whose_sizes_the_request_chooses_costs_two_all_reduces_a_layer(workers: int) -> None:
+    prepared = prepare(encoder.graph(EncoderOptions(layers=3, width=64, vocabulary=99)), Options())
+    kinds = exchanges(prepared, plan_divided(prepared, workers), workers)
+    assert kinds["all_reduce"] + kinds["reduce"] == 2 * 3, kinds  # a reduce is followed by a broadcast
+    assert kinds["all_gather"] == 1, kinds  # of the embedding
+    assert not set(kinds) & {"all_to_all", "gather", "scatter", "reduce_scatter"}, kinds
