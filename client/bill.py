@@ -9,7 +9,7 @@ from typing import Any
 from client.errors import UsageError
 from client.logs import FUNCTIONS, log_lines
 from client.target import Stage
-from costs import Bill, RunUsage, calls_to_json, gather, gather_all, make_bill, parse_usage_line
+from costs import Bill, CallCounts, RunUsage, calls_to_json, gather, gather_all, make_bill, parse_usage_line
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,13 @@ class RunBill:
             "lambda_gb_seconds": sum(one.gb_seconds for one in self.usage.lambdas),
             "calls": calls_to_json(self.usage.calls),
             **self.bill.to_json(),
+            "steps": [_step(number, calls) for number, calls in self.usage.steps.items()],
         }
+
+
+def _step(number: int, calls: CallCounts) -> dict[str, Any]:
+    """What the calls of one step of the program, of all ranks, cost."""
+    return {"step": number, "calls": calls_to_json(calls), "usd": make_bill(calls, ()).total}
 
 
 def bill_of_run(stage: Stage, run_id: str, lost: Collection[str] = ()) -> RunBill:

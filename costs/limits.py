@@ -20,6 +20,10 @@ SNS_FILTERS = (
 S3_SPEED = "S3 performance, https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html"
 S3_API = "S3 API reference, https://docs.aws.amazon.com/AmazonS3/latest/API/Welcome.html"
 
+LOGS_QUOTAS = (
+    "CloudWatch Logs quotas, https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html"
+)
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -53,6 +57,9 @@ LAMBDA_MEMORY_PER_VCPU = Limit(1_769, "MB", LAMBDA_MEMORY, "2026-05")
 LAMBDA_PACKAGE_UNZIPPED = Limit(250 * 1024**2, "bytes", LAMBDA_QUOTAS, "2026-05")
 LAMBDA_SYNC_PAYLOAD = Limit(6 * 1024**2, "bytes", LAMBDA_QUOTAS, "2026-05")
 LAMBDA_TIMEOUT = Limit(900, "seconds", LAMBDA_QUOTAS, "2026-05")
+
+# CloudWatch Logs
+LOG_EVENT = Limit(256_000, "bytes of a log event that arrives whole, at least", LOGS_QUOTAS, "2025-04")
 
 # SQS, standard queues
 SQS_BATCH = Limit(10, "messages", SQS_QUOTAS, "2026-10")

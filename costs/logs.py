@@ -5,11 +5,12 @@ Lambda writes its REPORT line after it. This file writes, reads and gathers them
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from costs.calls import CallCounts, calls_from_json, calls_to_json, merge
 from costs.errors import MalformedUsageError
+from costs.limits import LOG_EVENT
 from costs.usage import LambdaUsage, is_report, parse_report
 
 _MARK = "fsd_usage"
@@ -23,6 +24,7 @@ class UsageRecord:
     attempt:    which try of the run it belongs to, from 1.
     rank:       rank within the attempt; -1 = left before it had one.
     request_id: Lambda's request id, which its REPORT line carries too.
+    steps:      of these calls, those of each step of the program.
     """
 
     run_id: str
@@ -30,6 +32,7 @@ class UsageRecord:
     rank: int
     request_id: str
     calls: CallCounts
+    steps: Mapping[int, CallCounts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,31 @@ class RunUsage:
     records: tuple[UsageRecord, ...]
     unreported: frozenset[str]
 
+    @property
+    def steps(self) -> dict[int, CallCounts]:
+        """Calls of all ranks by step of the program; those of starting, loading and reporting are in none."""
+        numbers = sorted({step for record in self.records for step in record.steps})
+        return {step: merge(*(record.steps.get(step, {}) for record in self.records)) for step in numbers}
 
-def usage_line(run_id: str, attempt: int, rank: int, request_id: str, calls: CallCounts) -> str:
-    """One log line, without line end, that parse_usage_line reads."""
-    fields = {"run_id": run_id, "attempt": attempt, "rank": rank, "request_id": request_id}
-    return json.dumps({_MARK: _SCHEMA, **fields, "calls": calls_to_json(calls)}, separators=(",", ":"))
+
+def usage_line(
+    run_id: str,
+    attempt: int,
+    rank: int,
+    request_id: str,
+    calls: CallCounts,
+    steps: Mapping[int, CallCounts] | None = None,
+) -> str:
+    """One log line, without line end, that parse_usage_line reads; without the steps where they make it too long."""
+    fields: dict[str, object] = {"run_id": run_id, "attempt": attempt, "rank": rank, "request_id": request_id}
+    fields |= {_MARK: _SCHEMA, "calls": calls_to_json(calls)}
+    by_step = {step: calls_to_json(counts) for step, counts in (steps or {}).items()}
+    whole = _line(fields | {"steps": by_step}) if by_step else ""
+    return whole if 0 < len(whole) <= LOG_EVENT.value else _line(fields)
+
+
+def _line(fields: Mapping[str, object]) -> str:
+    return json.dumps({_MARK: fields[_MARK], **fields}, separators=(",", ":"))
 
 
 def parse_usage_line(line: str) -> UsageRecord | None:
@@ -72,7 +95,15 @@ def _record(data: dict[str, object]) -> UsageRecord | None:
     if not isinstance(attempt, int) or not isinstance(rank, int):
         return None
     calls = calls_from_json(data["calls"])
-    return UsageRecord(str(data["run_id"]), attempt, rank, str(data["request_id"]), calls)
+    return UsageRecord(
+        str(data["run_id"]), attempt, rank, str(data["request_id"]), calls, _steps(data.get("steps", {}))
+    )
+
+
+def _steps(data: object) -> dict[int, CallCounts]:
+    if not isinstance(data, dict):
+        raise MalformedUsageError(f"steps: expected an object, got {type(data).__name__}")
+    return {int(step): calls_from_json(counts) for step, counts in data.items()}
 
 
 def gather(

@@ -41,6 +41,7 @@ def service() -> Service:
 def begin(context: LambdaContext | Any, function: str) -> Invocation:
     """What this invocation of a function is."""
     here = service()
+    here.take_step_calls()
     return Invocation(
         request_id=str(context.aws_request_id),
         memory_mb=int(context.memory_limit_in_mb),

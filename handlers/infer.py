@@ -26,9 +26,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     else:
         answer = serve(service(), event, invocation)
         runs = [str(answer["run_id"])]
-    calls = service().calls_of(invocation)
+    calls, steps = service().calls_of(invocation), service().take_step_calls()
     for run_id in runs:
-        print(usage_line(run_id, 1, 0, invocation.request_id, calls))
+        print(usage_line(run_id, 1, 0, invocation.request_id, calls, steps))
     return answer
 
 

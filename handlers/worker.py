@@ -18,4 +18,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return follow(service(), start, invocation)
     finally:
         calls = service().calls_of(invocation)
-        print(usage_line(start.run_id, start.attempt, start.slot, invocation.request_id, calls))
+        steps = service().take_step_calls()
+        print(usage_line(start.run_id, start.attempt, start.slot, invocation.request_id, calls, steps))

@@ -13,6 +13,7 @@ from channels.config import ChannelStats
 from channels.tags import Tag
 from channels.tensors import Tensor
 from costs.calls import CallCount
+from costs.steps import StepMeter
 from engine import LoadedRank, Machine, MachineState, ProgramError, load_rank
 from engine.memory import peak_rss_bytes
 from engine.program import ExchangeKind
@@ -53,8 +54,17 @@ class Execution:
         """Run the program; on rank 0 the graph's outputs, elsewhere nothing."""
         if channel is not None:
             channel.use_precision(self.manifest.precision)
-        self.machine = Machine(self.load(), channel or _NO_CHANNEL, self.slots, interrupt=interrupt, state=state)
-        return self.machine.run(feeds)
+        steps = StepMeter(self.service.meter, self.service.step_calls)
+
+        def before_each() -> None:
+            steps.enter(self.step)
+            interrupt()
+
+        self.machine = Machine(self.load(), channel or _NO_CHANNEL, self.slots, interrupt=before_each, state=state)
+        try:
+            return self.machine.run(feeds)
+        finally:
+            steps.enter(None)
 
     @property
     def step(self) -> int | None:

@@ -42,6 +42,7 @@ class Service:
     quota: concurrent executions of the account, and when that was read (time.monotonic).
     created_at: seconds since 1970 when the stack's queues were made, once that has been asked.
     manifests: those read so far, by bundle id.
+    step_calls: of the invocation's calls, those of each step of the program.
     on_channel: gets each channel that is opened and returns the one to use; fault injection puts its own here.
     """
 
@@ -53,6 +54,7 @@ class Service:
     quota: tuple[float, int] | None = field(default=None, repr=False)
     created_at: float | None = None
     manifests: dict[str, Manifest] = field(default_factory=dict, repr=False)
+    step_calls: dict[int, dict[str, CallCount]] = field(default_factory=dict, repr=False)
     on_channel: Callable[[Channel], Channel] = field(default=lambda channel: channel, repr=False)
 
     @property
@@ -68,6 +70,11 @@ class Service:
     def calls_of(self, invocation: Invocation) -> dict[str, CallCount]:
         """The calls made since an invocation began."""
         return subtract(self.meter.snapshot(), invocation.calls_before)
+
+    def take_step_calls(self) -> dict[int, dict[str, CallCount]]:
+        """The calls by step; the next invocation begins with none."""
+        taken, self.step_calls = self.step_calls, {}
+        return taken
 
     def take_fresh(self) -> bool:
         """Whether this is the environment's first invocation; False from then on."""

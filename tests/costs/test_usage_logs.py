@@ -10,13 +10,17 @@ from costs import (
     CallCount,
     LambdaUsage,
     MalformedUsageError,
+    Meter,
     gather,
     gather_all,
     is_report,
+    merge,
     parse_report,
     parse_usage_line,
+    subtract,
     usage_line,
 )
+from costs.steps import StepMeter
 
 COLD = (
     "REPORT RequestId: 3f8a-11\tDuration: 102.25 ms\tBilled Duration: 412 ms\tMemory Size: 2048 MB\t"
@@ -114,3 +118,35 @@ def test_several_functions_make_one_run() -> None:
     assert both.calls == {"s3:GetObject": CallCount(1, 1, 9), **CALLS}
     assert both.unreported == frozenset()
     assert len(both.records) == 2
+
+
+def test_steps_are_what_was_counted_during_each_and_add_up_with_the_rest() -> None:
+    meter = Meter()
+    steps = StepMeter(meter, {})
+    meter.record("s3:GetObject")
+    for step in (0, 4, 0):
+        steps.enter(step)
+        meter.record("sns:Publish", units=step + 1, bytes=10)
+    steps.enter(9)
+    steps.enter(None)
+    meter.record("sqs:DeleteMessageBatch")
+    assert steps.counts == {0: {"sns:Publish": CallCount(2, 2, 20)}, 4: {"sns:Publish": CallCount(1, 5, 10)}}
+    rest = subtract(meter.snapshot(), merge(*steps.counts.values()))
+    assert set(rest) == {"s3:GetObject", "sqs:DeleteMessageBatch"}
+
+
+def test_steps_of_all_ranks_are_joined_from_the_lines() -> None:
+    by_step = {3: {"sns:Publish": CallCount(1, 1, 7)}, 12: {"s3:PutObject": CallCount(2, 2, 9)}}
+    lines = [usage_line("r", 1, rank, f"id-{rank}", merge(*by_step.values()), by_step) for rank in range(2)]
+    usage = gather(lines, "r")
+    assert usage.steps == {3: {"sns:Publish": CallCount(2, 2, 14)}, 12: {"s3:PutObject": CallCount(4, 4, 18)}}
+    assert usage.calls == merge(*usage.steps.values())
+
+
+def test_a_line_that_would_be_cut_leaves_the_steps_out() -> None:
+    by_step = {step: {"sns:Publish": CallCount(1, 1, 7)} for step in range(9000)}
+    line = usage_line("r", 1, 0, "id", {"sns:Publish": CallCount(9000, 9000, 63000)}, by_step)
+    assert len(line) < 1000
+    record = parse_usage_line(line)
+    assert record is not None
+    assert record.steps == {}

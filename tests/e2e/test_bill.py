@@ -37,6 +37,8 @@ def test_the_answer_counts_every_call_and_byte_that_the_proxy_saw(
     final = _final_bill(deployment, answer.run_id).to_json()
     assert _comparable(final["calls"]) == counted
     assert final["invocations"] == workers
+    in_steps = [count["requests"] for step in final["steps"] for count in step["calls"].values()]
+    assert (0 < sum(in_steps) < sum(count["requests"] for count in counted.values())) == (workers > 1)
     for service in ("s3", "sns", "sqs"):
         assert final["usd"][service] == pytest.approx(answer.figures["usd"][service])
     assert final["usd"]["lambda"] >= answer.figures["usd"]["lambda"] * 0.9
