@@ -22,9 +22,11 @@ from partition.errors import StrategyError, UnsupportedModelError
 from partition.frontend import Source, load
 from partition.graph import Graph, Op, from_ir
 from partition.grid import grid_of, parse_strategy
+from partition.held import layout_bytes
 from partition.layout import Layout
 from partition.normalize import normalize
 from partition.planning import layout_info, make_part
+from partition.sizes import with_sizes
 from partition.sparse.fuse import Sparsity, fuse_sparse
 from partition.sparse.layers import SparseLayer
 from partition.strategy import resolve_auto
@@ -37,12 +39,19 @@ class Options:
     """Settings of a compilation.
 
     sparsity:     which dense weights are kept sparse.
-    memory_bytes: what one worker may hold of weights; `auto` divides the model no further than this demands.
+    memory_bytes: what one worker may hold of weights; `auto` divides the model no further than this demands. None = no
+                  limit, and 1 GiB is what `auto` takes a worker to hold.
+    weight_share: the same in even shares: 1.1 = a tenth more than the model's weights divided by the workers.
+    sizes:        to expect of dimensions that requests choose, by symbol; shapes: of whole inputs, by name. Estimates
+                  follow them, the model still takes requests of any size.
     precision:    in what floats travel between ranks: "exact", or in fewer bits: "fp16", "bf16", "int8".
     """
 
     sparsity: Sparsity = field(default_factory=Sparsity)
-    memory_bytes: int = 1 << 30
+    memory_bytes: int | None = None
+    weight_share: float | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     precision: str = "exact"
 
     def __post_init__(self) -> None:
@@ -53,6 +62,11 @@ class Options:
         """
         if self.precision not in PRECISIONS:
             raise StrategyError(f"precision: expected one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+
+    def limit(self, weight_bytes: int, workers: int) -> int | None:
+        """Bytes of weights that a worker may hold; None = any number."""
+        share = None if self.weight_share is None else int(self.weight_share * weight_bytes / workers)
+        return min((limit for limit in (self.memory_bytes, share) if limit is not None), default=None)
 
 
 @dataclass(frozen=True)
@@ -158,7 +172,7 @@ def prepare(model: onnx.ModelProto | Path, options: Options) -> Prepared:
     whole = from_ir(normalize(source.model), source.sparse, source.maps)
     check_sizes(whole)
     graph, layers = fuse_sparse(whole, options.sparsity)
-    return Prepared(graph, layers, source, whole.weight_bytes)
+    return Prepared(with_sizes(graph, options.sizes, options.shapes), layers, source, whole.weight_bytes)
 
 
 def lay_out(prepared: Prepared, strategy: str, workers: int, options: Options) -> tuple[str, Layout]:
@@ -167,8 +181,16 @@ def lay_out(prepared: Prepared, strategy: str, workers: int, options: Options) -
     Raises:
         UnsupportedModelError: if the strategy cannot place this graph.
     """
-    chosen = resolve_auto(prepared.graph, prepared.layers, strategy, workers, options.memory_bytes)
-    return chosen, arrange(prepared.graph, prepared.layers, grid_of(chosen, workers), make_part)
+    limit = options.limit(prepared.weight_bytes, workers)
+    if strategy == "auto":
+        found = resolve_auto(prepared.graph, prepared.layers, workers, limit)
+        return found.strategy, found.layout
+    layout = arrange(prepared.graph, prepared.layers, grid_of(strategy, workers), make_part)
+    if limit is not None and (most := max(layout_bytes(layout))) > limit:
+        raise UnsupportedModelError(
+            f"strategy {strategy}: expected at most {limit} bytes of weights on each of {workers} workers, got {most}"
+        )
+    return strategy, layout
 
 
 def emit_bundle(prepared: Prepared, layout: Layout, target: Target, folder: Path) -> CompiledModel:

@@ -1,36 +1,47 @@
-"""How many bytes of weights each rank holds under a plan: what a memory limit is held against."""
+"""How many bytes of weights each rank holds: what a memory limit is held against."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-from partition.choices import Choice
-from partition.graph import Graph
-from partition.placement import Placement, Replicate, Shard, Single
+import numpy as np
 
-
-def piece_bytes(graph: Graph, name: str, placement: Placement, workers: int) -> tuple[int, ...] | None:
-    """Bytes of a weight by rank where it is placed so; None = a weight cannot be."""
-    cargo = graph.values[name].cargo
-    match placement:
-        case Replicate():
-            return (cargo.nbytes,) * workers
-        case Single(rank):
-            return tuple(cargo.nbytes if at == rank else 0 for at in range(workers))
-        case Shard(axis):
-            slab = math.prod(cargo.dims[:axis] + cargo.dims[axis + 1 :]) * cargo.item_bytes
-            return tuple(placement.length(cargo.dims[axis], workers, rank) * slab for rank in range(workers))
-    return None
+from partition.layout import Layout, Part
+from partition.pieces import piece_bytes
+from partition.sparse.parts import ChainPlan
 
 
-def held_bytes(graph: Graph, choices: Sequence[Choice], workers: int) -> tuple[int, ...]:
-    """Bytes of weights by rank; a weight that several ops read in the same place counts once."""
+def layout_bytes(layout: Layout) -> tuple[int, ...]:
+    """Bytes of weights by rank. Sparse layers are counted by the share of their entries."""
+    held: Mapping[int, int] = dict.fromkeys(range(layout.workers), 0)
+    for part, groups in layout.places.items():
+        shares = _part_bytes(part)
+        held = {**held, **{rank: held[rank] + shares[i] for group in groups for i, rank in enumerate(group)}}
+    return tuple(held[rank] for rank in range(layout.workers))
+
+
+def _part_bytes(part: Part) -> tuple[int, ...]:
+    """By rank of the part; a weight that several ops read in the same place counts once."""
     placed = {
-        (name, p)
-        for op, choice in zip(graph.ops, choices, strict=True)
-        for name, p in choice.needs(op)
-        if name in graph.weights
+        (name, placement)
+        for op, choice in zip(part.graph.ops, part.choices, strict=True)
+        for name, placement in choice.needs(op)
+        if name in part.graph.weights
     }
-    pieces = [piece_bytes(graph, name, placement, workers) or () for name, placement in placed]
-    return tuple(map(sum, zip(*pieces, strict=True))) if pieces else (0,) * workers
+    pieces = [piece_bytes(part.graph, name, placement, part.workers) or () for name, placement in placed]
+    chains = [_chain_bytes(plan) for plan in part.chains.values()]
+    return tuple(map(sum, zip((0,) * part.workers, *pieces, *chains, strict=True)))
+
+
+def _chain_bytes(plan: ChainPlan) -> tuple[int, ...]:
+    total = sum(layer.weight.nbytes for layer in plan.layers)
+    if plan.choice.mode == "row":
+        entries = [np.diff(layer.weight.indptr) for layer in plan.layers]
+        owned = [
+            [int(counts[rows].sum()) for rows in ranks] for counts, ranks in zip(entries, plan.owned[1:], strict=True)
+        ]
+        stored = max(1, sum(int(counts.sum()) for counts in entries))
+        return tuple(total * sum(rank) // stored for rank in zip(*owned, strict=True))
+    if plan.choice.mode == "column":
+        return (-(-total // plan.workers),) * plan.workers
+    return (total,) * plan.workers if plan.choice.mode == "batch" else (total, *(0,) * (plan.workers - 1))

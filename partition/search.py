@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from partition.choices import Choice
 from partition.errors import UnsupportedModelError
 from partition.graph import Graph, Op
-from partition.held import piece_bytes
 from partition.moves import BY_COST, Tariff
+from partition.pieces import piece_bytes
 from partition.placement import ROOT, Placement
 from partition.states import Held, Holdings
 

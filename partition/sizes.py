@@ -24,7 +24,7 @@ _SMALL_BYTES = 8192
 def with_sizes(graph: Graph, sizes: Mapping[str, int], shapes: Shapes) -> Graph:
     """The graph, its values with the sizes to expect.
 
-    sizes:  of dimensions that the request chooses, by symbol; NOMINAL_SIZE for the others.
+    sizes:  of dimensions that the request chooses, by symbol; the others are expected as before.
     shapes: of inputs, by name; they go before `sizes`.
     """
     inputs = {name: _input_shape(graph.values[name], sizes, shapes.get(name)) for name in graph.inputs}
@@ -37,13 +37,15 @@ def with_sizes(graph: Graph, sizes: Mapping[str, int], shapes: Shapes) -> Graph:
 
 
 def _input_shape(value: ValueInfo, sizes: Mapping[str, int], given: tuple[int, ...] | None) -> tuple[int, ...]:
-    if given is not None and len(given) == len(value.shape or ()):
+    shape = value.shape or ()
+    if given is not None and len(given) == len(shape):
         return given
-    return tuple(_size(dim, sizes) for dim in value.shape or ())
+    before = value.cargo.dims
+    return tuple(_size(dim, sizes, before[axis]) for axis, dim in enumerate(shape))
 
 
-def _size(dim: Dim, sizes: Mapping[str, int]) -> int:
-    return dim if isinstance(dim, int) else sizes.get(dim or "", NOMINAL_SIZE)
+def _size(dim: Dim, sizes: Mapping[str, int], otherwise: int = NOMINAL_SIZE) -> int:
+    return dim if isinstance(dim, int) else sizes.get(dim or "", otherwise)
 
 
 def _symbols(graph: Graph, inputs: Shapes) -> Iterator[tuple[str, int]]:

@@ -1,32 +1,159 @@
-"""`auto`: divide a model no further than memory demands, as samples are independent and exchanges are not free.
+"""`auto`: of all ways to divide a model whose weights fit the workers, one that is cheap and sends little.
 
-One worker: serial. A model that fits one worker and whose outputs all carry the batch: batch, which exchanges nothing
-between scatter and gather. A model that fits but has no batch to divide, or one that does not fit: row.
+One worker: serial. A model that fits one worker and whose outputs all carry the samples: batch, which exchanges nothing
+between scatter and gather. Else every other way is laid out and its exchanges and price predicted; of those that send
+at most SLACK times the fewest bytes, the cheapest in US dollars is taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
 
-from partition.graph import Graph, Op
-from partition.policy import allowed_choices
-from partition.sparse.layers import SparseLayer
+from partition.build import Layers, arrange
+from partition.errors import UnsupportedModelError
+from partition.forecast import forecast
+from partition.graph import Graph
+from partition.grid import Grid, grid_of
+from partition.held import layout_bytes
+from partition.layout import Layout, Part
+from partition.moves import BY_BYTES, BY_COST, Tariff
+from partition.planning import make_part
+from partition.policy import batch_inputs
+from partition.samples import sample_axes
+from partition.search import Prices
+from partition.traffic import traffic
+
+SLACK = 1.05
+MEMORY_BYTES = 1 << 30
+_PRESSURE = (0.0, 1.0, 32.0, 1024.0, 1e6)  # bytes sent that a byte on the fullest rank is worth: until the model fits
+_LARGE = 1500  # ops; a larger graph is searched less often
+_DIVISIBLE_BYTES = 1 << 16  # weights that are worth stages
+_log = logging.getLogger(__name__)
 
 
-def resolve_auto(
-    graph: Graph, layers: Mapping[Op, tuple[SparseLayer, ...]], strategy: str, workers: int, memory_bytes: int
-) -> str:
-    """The strategy to compile with."""
-    if strategy != "auto":
-        return strategy
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One way to divide a model. spelled: whether a request can name it, as it is."""
+
+    strategy: str
+    layout: Layout
+    spelled: bool = True
+
+    @cached_property
+    def sent_bytes(self) -> int:
+        """What all ranks send for a request of the sizes to expect."""
+        return sum(item.nbytes for item in traffic(self.layout, {}, {}))
+
+    @cached_property
+    def held_bytes(self) -> int:
+        """Weights on the fullest rank."""
+        return max(layout_bytes(self.layout))
+
+    @cached_property
+    def price(self) -> tuple[float, float]:
+        """US dollars and seconds of a warm request on the queue channel."""
+        found = forecast(self.layout, "queue")
+        return found.usd, found.seconds
+
+
+def resolve_auto(graph: Graph, layers: Layers, workers: int, limit: int | None) -> Candidate:
+    """The division to compile.
+
+    limit: weight bytes that a worker may hold; None = MEMORY_BYTES if anything fits that, else what holds least.
+
+    Raises:
+        UnsupportedModelError: if nothing fits.
+    """
     if workers == 1:
-        return "serial"
-    held = graph.weight_bytes + sum(layer.weight.nbytes for chain in layers.values() for layer in chain)
-    return "batch" if held <= memory_bytes and _is_batch_parallel(graph, workers) else "row"
+        return _fitting([Candidate("serial", _arranged(graph, layers, "serial", 1))], limit)[0]
+    most = MEMORY_BYTES if limit is None else limit
+    if _weight_bytes(graph, layers) <= most and sample_axes(graph, workers) is not None:
+        return Candidate("batch", _arranged(graph, layers, "batch", workers))
+    found = _fitting(list(_candidates(graph, layers, workers, most)), limit)
+    least = min((one.sent_bytes for one in found if one.spelled), default=min(one.sent_bytes for one in found))
+    frugal = [one for one in found if one.sent_bytes <= SLACK * least]
+    best = min(frugal, key=lambda one: (*one.price, one.sent_bytes))
+    _log.info("auto: %s of %s", best.strategy, ", ".join(f"{one.strategy} {one.sent_bytes} B" for one in found))
+    return best
 
 
-def _is_batch_parallel(graph: Graph, workers: int) -> bool:
-    """Whether every op that is not of constants alone is divided along the batch."""
-    choices = zip(graph.ops, allowed_choices(graph, "batch", workers), strict=True)
-    free = (choice[0].mode in ("split", "batch") or set(op.reads) <= graph.constant_names for op, choice in choices)
-    return all(free)
+def _fitting(found: list[Candidate], limit: int | None) -> list[Candidate]:
+    """Those that fit; without a limit given, those that hold least if none does."""
+    most = MEMORY_BYTES if limit is None else limit
+    fits = [one for one in found if one.held_bytes <= most]
+    least = min((one.held_bytes for one in found), default=0)
+    if not fits and limit is not None:
+        raise UnsupportedModelError(
+            f"auto: expected at most {limit} bytes of weights on each of {found[0].layout.workers} workers, "
+            f"the least that is possible is {least}"
+        )
+    return fits or [one for one in found if one.held_bytes == least]
+
+
+def _weight_bytes(graph: Graph, layers: Layers) -> int:
+    return graph.weight_bytes + sum(layer.weight.nbytes for chain in layers.values() for layer in chain)
+
+
+def _arranged(graph: Graph, layers: Layers, strategy: str, workers: int) -> Layout:
+    return arrange(graph, layers, grid_of(strategy, workers), make_part)
+
+
+def _candidates(graph: Graph, layers: Layers, workers: int, most: int) -> Iterator[Candidate]:
+    for strategy in ("row", "column"):
+        yield Candidate(strategy, _arranged(graph, layers, strategy, workers))
+    for tariff in (BY_COST, BY_BYTES):
+        place = partial(_within, most, tariff)
+        yield Candidate("tensor", arrange(graph, layers, grid_of("tensor", workers), place), tariff == BY_COST)
+    for grid in _grids(graph, layers, workers, most):
+        place = partial(_within, most, BY_COST)
+        candidate = Candidate(str(grid), arrange(graph, layers, grid, place))
+        if min(layout_bytes(candidate.layout)) > 0:
+            yield candidate
+
+
+def _within(most: int, tariff: Tariff, graph: Graph, layers: Layers, strategy: str, workers: int) -> Part:
+    """A part whose ops are placed freely, pressed into the limit as far as need be."""
+    if strategy != "tensor":
+        return make_part(graph, layers, strategy, workers)
+    steps = _PRESSURE if len(graph.ops) <= _LARGE else _PRESSURE[:1] + _PRESSURE[-1:]
+    copied = 1.0 if tariff == BY_COST else 0.0
+    for pressure in steps:
+        part = make_part(graph, layers, strategy, workers, Prices(tariff, copied, pressure))
+        if max(layout_bytes(_alone(part))) <= most:
+            break
+    return part
+
+
+def _alone(part: Part) -> Layout:
+    from partition.planning import whole_layout
+
+    return whole_layout(part)
+
+
+def _grids(graph: Graph, layers: Layers, workers: int, most: int) -> Iterator[Grid]:
+    """Grids that may fit. A pipeline keeps all stages but one waiting where there is one sample: then it is none."""
+    total = _weight_bytes(graph, layers)
+    stages = total >= _DIVISIBLE_BYTES and _samples(graph) > 1
+    batch = _samples(graph) > 1 and sample_axes(graph, workers) is not None
+    for outer in _divisors(workers):
+        for middle in _divisors(workers // outer):
+            grid = Grid(outer, middle, "tensor", workers // outer // middle)
+            if grid.ranks == 1:
+                grid = Grid(outer, middle)
+            allowed = (batch or outer == 1) and (stages or middle == 1) and outer < workers and grid.ranks < workers
+            crowded = grid.ranks > 1 and len(graph.ops) > _LARGE
+            if allowed and not crowded and total * outer <= most * workers * SLACK:
+                yield grid
+
+
+def _samples(graph: Graph) -> int:
+    """Samples of a request, as expected."""
+    sizes = [graph.values[name].cargo.dims[0] for name, axis in batch_inputs(graph).items() if axis == 0]
+    return min(sizes, default=1)
+
+
+def _divisors(number: int) -> list[int]:
+    return [size for size in range(1, number + 1) if number % size == 0]

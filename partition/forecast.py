@@ -1,0 +1,86 @@
+"""What a layout's run will take: its computation by rank, from rules and sizes, and its exchanges, priced by costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+
+from costs.planner import Computed, Exchanged, Prediction, predict
+from partition.choices import Choice
+from partition.held import layout_bytes
+from partition.layout import Layout, Part, Section
+from partition.rules import RULES
+from partition.traffic import Sent, Shape, traffic
+from partition.work import op_work
+
+# One vCPU: onnxruntime's float32 products, and how fast weights are read from memory. Assumed, not measured on Lambda.
+MULTIPLICATIONS_PER_S = 2e10
+WEIGHT_BYTES_PER_S = 8e9
+MEMORY_MB = 3008  # of the functions, unless the stage parameter `memory` says otherwise
+_ROOT_SENDS = frozenset({"broadcast", "scatter"})
+_ROOT_RECEIVES = frozenset({"gather", "reduce"})
+_SAME_FOR_ALL = frozenset({"all_gather", "all_reduce", "broadcast"})
+
+
+def forecast(
+    layout: Layout,
+    channel: str,
+    shapes: Mapping[str, Shape] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    memory_mb: int = MEMORY_MB,
+) -> Prediction:
+    """Seconds, calls and US dollars of a warm request.
+
+    shapes, sizes: as partition.traffic.
+    """
+    sent = traffic(layout, shapes or {}, sizes or {})
+    return predict(_steps(layout, sent), layout.workers, channel, memory_mb)
+
+
+def _steps(layout: Layout, sent: Iterable[Sent]) -> Iterator[Computed | Exchanged]:
+    by_item = {number: list(group) for number, group in groupby(sent, key=lambda one: one.section)}
+    turns = _turns(layout)
+    work = {part: _seconds(part) for part in layout.places}
+    for number, item in enumerate(layout.items):
+        if isinstance(item, Section):
+            shares = (seconds / turns for seconds in work[item.part])
+            yield Computed(dict(zip(item.ranks, shares, strict=True)))
+        yield from (_exchanged(one) for one in by_item.get(number, ()))
+
+
+def _turns(layout: Layout) -> int:
+    """On how many parts of the samples each part is computed."""
+    sections = sum(isinstance(item, Section) for item in layout.items)
+    return max(1, sections // max(1, len(layout.places)))
+
+
+def _seconds(part: Part) -> list[float]:
+    """By rank of the part, for all samples."""
+    seconds = [0.0] * part.workers
+    for op, choice in zip(part.graph.ops, part.choices, strict=True):
+        work = op_work(part.graph, op, RULES.find(part.graph.facts(op)))
+        for rank, share in _shares(choice, part.workers):
+            seconds[rank] += work * share / MULTIPLICATIONS_PER_S
+    held = layout_bytes(Layout(part.graph, (Section(part, tuple(range(part.workers))),), part.workers))
+    return [max(busy, nbytes / WEIGHT_BYTES_PER_S) for busy, nbytes in zip(seconds, held, strict=True)]
+
+
+def _shares(choice: Choice, workers: int) -> Iterable[tuple[int, float]]:
+    """What part of an op's work each rank does."""
+    if choice.mode == "single":
+        return [(0, 1.0)]
+    share = 1.0 if choice.mode in ("replicate", "partial") else 1.0 / workers
+    return [(rank, share) for rank in range(workers)]
+
+
+def _exchanged(sent: Sent) -> Exchanged:
+    senders, receivers = _ends(sent)
+    copies = len(sent.ranks) - 1 if sent.kind in _SAME_FOR_ALL else 1
+    return Exchanged(senders, receivers, sent.nbytes, sent.nbytes // max(1, copies), sent.messages, sent.rounds)
+
+
+def _ends(sent: Sent) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    first, others = sent.ranks[:1], sent.ranks[1:]
+    if sent.kind in _ROOT_SENDS or sent.kind == "send":
+        return first, others
+    return (others, first) if sent.kind in _ROOT_RECEIVES else (sent.ranks, sent.ranks)
