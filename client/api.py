@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -35,6 +35,9 @@ from runs.record import GRACE_S, RunFiles, dead_letter_key, running
 from runs.request import run_id_of
 from runs.tenure import Tenures
 from runs.values import dump_npz, load_npz
+
+if TYPE_CHECKING:
+    from client.division import Division
 
 # Lambda takes 6 MB in a synchronous call; base64 adds a third.
 INLINE_BYTES = 4_000_000
@@ -81,21 +84,26 @@ class Client:
         *,
         name: str = "",
         strategy: str = "auto",
-        workers: int = 1,
+        workers: int | None = None,
+        division: Division | None = None,
         options: Mapping[str, object] | None = None,
         precision: str = "exact",
     ) -> dict[str, Any]:
         """Compile a zoo model, an .onnx file or an s3:// object here and upload it; the new model's entry.
 
+        workers:   None = what the grid says, or 1.
+        division:  strategy, workers, precision and limits, instead of the three.
+        options:   of a zoo model.
         precision: in what floats travel between ranks; all but "exact" trade accuracy for bytes.
 
         Raises:
             ClientError, CompileError, ZooError, BundleError: one line; nothing is registered then.
         """
-        from client.register import compile_and_upload  # the compiler takes half a second to import
+        from client.division import Division  # the compiler takes half a second to import
+        from client.register import compile_and_upload
 
-        source = (str(model), name, strategy, workers, options or {})
-        return compile_and_upload(self.stage, self._store, *source, precision=precision)
+        wanted = division or Division(strategy, workers, precision=precision)
+        return compile_and_upload(self.stage, self._store, str(model), name, wanted, options or {})
 
     def infer(
         self,

@@ -11,22 +11,16 @@ from botocore.exceptions import ClientError as AwsError
 
 from bundle.registry import check_name, register_model
 from bundle.store import Store
+from client.division import Division
 from client.target import Stage
-from partition import Options, compile_to_store
+from partition import compile_to_store
 from runs.catalog import describe
 from zoo.errors import SourceError
 from zoo.sources import default_name, locate
 
 
 def compile_and_upload(
-    stage: Stage,
-    store: Store,
-    model: str,
-    name: str,
-    strategy: str,
-    workers: int,
-    options: Mapping[str, object],
-    precision: str = "exact",
+    stage: Stage, store: Store, model: str, name: str, division: Division, options: Mapping[str, object]
 ) -> dict[str, Any]:
     """The new model's entry. `name` defaults to the card's, or to the file's stem.
 
@@ -44,5 +38,7 @@ def compile_and_upload(
 
     with tempfile.TemporaryDirectory(prefix="fsd-") as folder:
         path = locate(model, options, Path(folder), fetch)
-        manifest = compile_to_store(store, path, strategy, workers, name=name, options=Options(precision=precision))
+        manifest = compile_to_store(
+            store, path, division.strategy, division.ranks, name=name, options=division.options()
+        )
     return describe(register_model(store, name, manifest), manifest)

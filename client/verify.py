@@ -6,9 +6,10 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime as ort
 
@@ -81,8 +82,13 @@ def run_split(
     workers: int,
     strategy: str,
     options: Options | None = None,
+    *,
+    memory_bytes: int | None = None,
+    weight_share: float | None = None,
 ) -> dict[str, Value]:
     """The model's outputs by name, computed by `workers` ranks in this process.
+
+    memory_bytes, weight_share: limits of the weights on a rank, as in Options.
 
     Raises:
         CompileError: if the model or the request cannot be.
@@ -90,8 +96,20 @@ def run_split(
     """
     with tempfile.TemporaryDirectory(prefix="fsd-verify-") as folder:
         store = FolderStore(folder)
-        manifest = compile_to_store(store, model, strategy, workers, options=options)
+        limits = {"memory_bytes": memory_bytes, "weight_share": weight_share}
+        given = {name: limit for name, limit in limits.items() if limit is not None}
+        wanted = replace(_expecting(options, inputs), **given)  # type: ignore[arg-type]
+        manifest = compile_to_store(store, model, strategy, workers, options=wanted)
         return run_ranks(store, manifest, inputs).outputs
+
+
+def _expecting(options: Options | None, inputs: Mapping[str, Value] | None) -> Options:
+    """The options, with the inputs' sizes as those to expect where none are given."""
+    options = options or Options()
+    if options.sizes or options.shapes or inputs is None:
+        return options
+    arrays = {name: value for name, value in inputs.items() if isinstance(value, np.ndarray)}
+    return replace(options, shapes={name: value.shape for name, value in arrays.items()})
 
 
 def verify(
@@ -116,7 +134,8 @@ def verify(
     """
     with tempfile.TemporaryDirectory(prefix="fsd-verify-") as folder:
         store = FolderStore(folder)
-        manifest = compile_to_store(store, model, strategy, workers, options=options or Options(precision=precision))
+        wanted = _expecting(options or Options(precision=precision), inputs)
+        manifest = compile_to_store(store, model, strategy, workers, options=wanted)
         feeds = random_inputs(manifest.inputs) if inputs is None else inputs
         expected = reference(model, feeds)  # first: a model that onnxruntime refuses is the model's fault
         if processes:

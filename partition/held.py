@@ -8,7 +8,7 @@ import numpy as np
 
 from partition.layout import Layout, Part
 from partition.pieces import piece_bytes
-from partition.sparse.parts import ChainPlan
+from partition.sparse.plan import ChainPlan
 
 
 def layout_bytes(layout: Layout) -> tuple[int, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from partition.choices import Choice
 from partition.errors import UnsupportedModelError
 from partition.graph import Graph, Op
 from partition.layout import Layout, Part, Section
+from partition.placement import Shard
 from partition.policy import allowed_choices
 from partition.schedule import Chain, make_schedule
 from partition.search import Plan, Prices, cheapest_plan
@@ -25,8 +26,12 @@ def is_divided(choice: Choice) -> bool:
     return choice.mode in _DIVIDING
 
 
-def make_plan(graph: Graph, strategy: str, workers: int, prices: Prices | None = None) -> Plan:
+def make_plan(
+    graph: Graph, strategy: str, workers: int, prices: Prices | None = None, divided: Container[str] = ()
+) -> Plan:
     """The plan to compile by.
+
+    divided: weights of which no rank may hold all, where a division is allowed.
 
     Who names `row` or `column` wants the work divided. Where no weight has to be, and exchanges cost more than they
     save, everything would stay on rank 0: then every op that can be divided is.
@@ -34,24 +39,38 @@ def make_plan(graph: Graph, strategy: str, workers: int, prices: Prices | None =
     Raises:
         UnsupportedModelError: if the strategy cannot place this graph.
     """
-    allowed = allowed_choices(graph, strategy, workers)
+    allowed = [
+        tuple(c for c in choices if _divides(op, c, divided)) or choices
+        for op, choices in zip(graph.ops, allowed_choices(graph, strategy, workers), strict=True)
+    ]
     plan = cheapest_plan(graph, allowed, workers, prices)
     if strategy not in _BY_NAME or any(map(is_divided, plan.choices)):
         return plan
-    divided = [tuple(filter(is_divided, choices)) or choices for choices in allowed]
+    dividing = [tuple(filter(is_divided, choices)) or choices for choices in allowed]
     try:
-        return cheapest_plan(graph, divided, workers, prices)
+        return cheapest_plan(graph, dividing, workers, prices)
     except UnsupportedModelError:  # a value that cannot travel ties its ops to rank 0
         return plan
 
 
-def make_part(graph: Graph, layers: Layers, strategy: str, workers: int, prices: Prices | None = None) -> Part:
-    """A graph with its ops placed on a group of ranks.
+def _divides(op: Op, choice: Choice, weights: Container[str]) -> bool:
+    return all(isinstance(placement, Shard) for name, placement in choice.needs(op) if name in weights)
+
+
+def make_part(
+    graph: Graph,
+    layers: Layers,
+    strategy: str,
+    workers: int,
+    prices: Prices | None = None,
+    divided: Container[str] = (),
+) -> Part:
+    """A graph with its ops placed on a group of ranks; the rest as make_plan.
 
     Raises:
         UnsupportedModelError: if the strategy cannot place this graph.
     """
-    return scheduled(graph, layers, make_plan(graph, strategy, workers, prices), workers)
+    return scheduled(graph, layers, make_plan(graph, strategy, workers, prices, divided), workers)
 
 
 def scheduled(graph: Graph, layers: Layers, plan: Plan, workers: int) -> Part:

@@ -10,7 +10,7 @@ from partition.graph import MEASURED_SLICES, Graph, Op
 from partition.placement import Shard
 from partition.policy import allowed_choices, batch_inputs
 
-_SYMBOL = "samples of a part"
+SOME_SAMPLES = "samples of a part"
 
 
 def sample_axes(graph: Graph, parts: int) -> Mapping[str, int] | None:
@@ -67,6 +67,6 @@ def on_some_samples(graph: Graph, axes: Mapping[str, int]) -> Graph:
     for name, axis in axes.items():
         shape = values[name].shape
         if shape is not None and axis < len(shape):
-            opened = (*shape[:axis], _SYMBOL, *shape[axis + 1 :])
+            opened = (*shape[:axis], SOME_SAMPLES, *shape[axis + 1 :])
             values[name] = replace(values[name], shape=opened)
     return replace(graph, values=values)

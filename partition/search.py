@@ -20,6 +20,7 @@ from partition.placement import ROOT, Placement
 from partition.states import Held, Holdings
 
 BEAM_WIDTH = 24
+_COMPARED = 8  # of the best states, those that others are held against
 # An element computed costs a thousandth of a byte sent.
 _ELEMENT_COST = 1e-3
 # From here on it matters that a weight which several ops read alike is stored once.
@@ -166,10 +167,13 @@ class _Search:
             known = merged.get(state.held)
             if known is None or state.cost < known.cost:
                 merged[state.held] = state
-        ordered = sorted(merged.values(), key=lambda state: state.cost)[: 2 * BEAM_WIDTH]
-        first = ordered[:1]
-        others = (s for s in ordered[1:] if s.cost < first[0].cost + self._detour(names, first[0], s))
-        return [*first, *others][:BEAM_WIDTH]
+        kept: list[_State] = []
+        for state in sorted(merged.values(), key=lambda state: state.cost):
+            if not any(state.cost >= k.cost + self._detour(names, k, state) for k in kept[:_COMPARED]):
+                kept.append(state)
+            if len(kept) == BEAM_WIDTH:
+                break
+        return kept
 
     def _detour(self, names: Sequence[str], source: _State, target: _State) -> float:
         """At most what it costs to turn one state into another."""

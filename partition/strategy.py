@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from partition.build import Layers, arrange
@@ -20,7 +20,7 @@ from partition.grid import Grid, grid_of
 from partition.held import layout_bytes
 from partition.layout import Layout, Part
 from partition.moves import BY_BYTES, BY_COST, Tariff
-from partition.planning import make_part
+from partition.planning import make_part, whole_layout
 from partition.policy import batch_inputs
 from partition.samples import sample_axes
 from partition.search import Prices
@@ -28,7 +28,7 @@ from partition.traffic import traffic
 
 SLACK = 1.05
 MEMORY_BYTES = 1 << 30
-_PRESSURE = (0.0, 1.0, 32.0, 1024.0, 1e6)  # bytes sent that a byte on the fullest rank is worth: until the model fits
+_PRESSURE = 1e6  # bytes sent that a byte on the fullest rank is worth, when nothing else helps
 _LARGE = 1500  # ops; a larger graph is searched less often
 _DIVISIBLE_BYTES = 1 << 16  # weights that are worth stages
 _log = logging.getLogger(__name__)
@@ -115,22 +115,30 @@ def _candidates(graph: Graph, layers: Layers, workers: int, most: int) -> Iterat
 
 
 def _within(most: int, tariff: Tariff, graph: Graph, layers: Layers, strategy: str, workers: int) -> Part:
-    """A part whose ops are placed freely, pressed into the limit as far as need be."""
+    """A part whose ops are placed freely, if need be with all weights divided that do not fit otherwise."""
     if strategy != "tensor":
         return make_part(graph, layers, strategy, workers)
-    steps = _PRESSURE if len(graph.ops) <= _LARGE else _PRESSURE[:1] + _PRESSURE[-1:]
-    copied = 1.0 if tariff == BY_COST else 0.0
-    for pressure in steps:
-        part = make_part(graph, layers, strategy, workers, Prices(tariff, copied, pressure))
-        if max(layout_bytes(_alone(part))) <= most:
+    prices = Prices(tariff, copied=1.0 if tariff == BY_COST else 0.0)
+    large = _large_weights(graph, most, workers)
+    attempts = [(prices, frozenset[str]()), (prices, large), (replace(prices, held=_PRESSURE), large)]
+    for attempt in attempts:
+        part = make_part(graph, layers, strategy, workers, *attempt)
+        if max(layout_bytes(whole_layout(part))) <= most:
             break
     return part
 
 
-def _alone(part: Part) -> Layout:
-    from partition.planning import whole_layout
-
-    return whole_layout(part)
+def _large_weights(graph: Graph, most: int, workers: int) -> frozenset[str]:
+    """Weights that have to be divided: all but the smallest, of which copies fill half of the room that is left."""
+    read = {name for op in graph.ops for name in op.reads if name in graph.weights}
+    by_size = sorted(read, key=lambda name: graph.values[name].nbytes)
+    total = sum(graph.values[name].nbytes for name in read)
+    room, large = (most - total / workers) / 2, set[str]()
+    for name in by_size:
+        room -= graph.values[name].nbytes * (1 - 1 / workers)
+        if room < 0:
+            large.add(name)
+    return frozenset(large)
 
 
 def _grids(graph: Graph, layers: Layers, workers: int, most: int) -> Iterator[Grid]:

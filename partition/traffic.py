@@ -7,15 +7,16 @@ samples are live: all of them are assumed to be.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from engine.split import split_bounds
-from partition.graph import Graph
+from partition.graph import Graph, ValueInfo
 from partition.layout import Cut, Hop, Item, Layout, Part, Section
 from partition.moves import Move, messages, rounds, sent_bytes
 from partition.placement import REPLICATE, ROOT, Placement, Shard, Single
+from partition.samples import SOME_SAMPLES
 from partition.schedule import Chain, Transfer
 from partition.sizes import with_sizes
 from partition.sparse.maps import rows_between
@@ -62,7 +63,7 @@ class _Walk:
         self._layout = layout
         self._graph = with_sizes(layout.graph, sizes, shapes)
         self._shapes = {(0, name): self._graph.values[name].cargo.dims for name in layout.graph.inputs}
-        self._sized: dict[tuple[Part, tuple[Shape, ...]], Graph] = {}
+        self._sized: dict[tuple[Part, tuple[int, int]], Graph] = {}
 
     def run(self) -> Iterator[Sent]:
         for number, item in enumerate(self._layout.items):
@@ -88,13 +89,30 @@ class _Walk:
                     yield from _chain(item, section.part.chains[item], graph, section, number, after)
 
     def _sizes(self, section: Section) -> Graph:
-        graph = section.part.graph
-        inputs = [(name, self._shapes.get((section.ranks[0], section.name(name)))) for name in graph.inputs]
-        known = {name: shape for name, shape in inputs if shape is not None}
-        key = (section.part, tuple(known.values()))
-        if key not in self._sized:
-            self._sized[key] = with_sizes(graph, {}, known)
-        return self._sized[key]
+        """The section's graph with the sizes of the request, and of its part of the samples."""
+        graph, root = section.part.graph, section.ranks[0]
+        inputs = [(name, self._shapes.get((root, section.name(name)))) for name in graph.inputs]
+        part = next((found for name, shape in inputs if shape and (found := self._samples(graph, name, shape))), (1, 1))
+        if (section.part, part) not in self._sized:
+            values = {
+                name: replace(value, expected=self._part_of(name, value, part)) for name, value in graph.values.items()
+            }
+            self._sized[section.part, part] = replace(graph, values=values)
+        return self._sized[section.part, part]
+
+    def _samples(self, graph: Graph, name: str, shape: Shape) -> tuple[int, int] | None:
+        """Samples of a part, of how many: told by an input that is cut."""
+        whole, value = self._graph.values[name].cargo.dims, graph.values[name]
+        axis = next((i for i, dim in enumerate(value.shape or ()) if dim == SOME_SAMPLES), None)
+        return None if axis is None else (shape[axis], whole[axis])
+
+    def _part_of(self, name: str, value: ValueInfo, part: tuple[int, int]) -> Shape | None:
+        """The value's shape in the request; an axis of samples as long as the part has them."""
+        whole = self._graph.values[name].expected if name in self._graph.values else None
+        if whole is None or len(whole) != len(value.shape or ()) or part[0] == part[1]:
+            return whole
+        pairs = zip(value.shape or (), whole, strict=True)
+        return tuple(size * part[0] // max(1, part[1]) if dim == SOME_SAMPLES else size for dim, size in pairs)
 
     def _hop(self, number: int, hop: Hop) -> Iterator[Sent]:
         if hop.kind == "gather":

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from client.api import Client
-from client.commands.arguments import add_compile_arguments, parse_options
+from client.commands.arguments import add_compile_arguments, division, parse_options
 from client.progress import busy
 
 
@@ -33,12 +33,12 @@ def add_commands(commands: Any) -> None:
 
 def _register(options: argparse.Namespace) -> int:
     client = Client()
-    with busy(f"compiling {options.model} for {options.workers} workers"):
+    wanted = division(options)
+    with busy(f"compiling {options.model} for {wanted.ranks} workers"):
         entry = client.register(
             options.model,
             name=options.name,
-            strategy=options.strategy,
-            workers=options.workers,
+            division=wanted,
             options=parse_options(options.option),
             precision=options.precision,
         )

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from client.commands.arguments import add_compile_arguments, parse_options
+from client.commands.arguments import add_compile_arguments, division, parse_options
 from client.commands.runs import read_npz
 from client.progress import busy
 from zoo.sources import locate, sample
@@ -39,8 +39,8 @@ def _verify(options: argparse.Namespace) -> int:
     inputs = read_npz(options.inputs) if options.inputs else sample(options.model, given, EXAMPLES)
     with tempfile.TemporaryDirectory(prefix="fsd-") as folder, busy(f"verifying {options.model}"):
         path = locate(options.model, given, Path(folder))
-        how = (options.workers, options.strategy, None)
-        report = verify(path, inputs, *how, processes=options.processes, precision=options.precision)
+        wanted = division(options)
+        report = verify(path, inputs, wanted.ranks, wanted.strategy, wanted.options(), processes=options.processes)
     if options.json:
         print(report.to_json())
     else:

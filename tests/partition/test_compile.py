@@ -220,23 +220,6 @@ def test_request_that_cannot_be_gets_one_line(strategy: str, workers: int, messa
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize(
-    ("name", "workers", "memory_bytes", "chosen"),
-    [
-        ("digits_mlp", 1, 1 << 30, "serial"),
-        ("digits_mlp", 4, 1 << 30, "batch"),
-        ("digits_mlp", 4, 1 << 10, "row"),
-        ("mixed_batch", 4, 1 << 30, "row"),
-    ],
-)
-def test_auto_divides_no_further_than_memory_demands(
-    name: str, workers: int, memory_bytes: int, chosen: str, tmp_path: Path
-) -> None:
-    options = Options(memory_bytes=memory_bytes)
-    manifest = compile_model(models.DENSE[name](), "auto", workers, tmp_path, options=options).manifest
-    assert manifest.strategy == chosen
-
-
 @pytest.mark.parametrize("strategy", ["row", "column", "batch"])
 def test_float16_and_float64_models_keep_their_type(strategy: str) -> None:
     for kind, dtype in ((onnx.TensorProto.FLOAT16, np.float16), (onnx.TensorProto.DOUBLE, np.float64)):

@@ -41,7 +41,7 @@ def test_bytes_are_predicted_exactly(name: str, strategy: str, workers: int, tmp
     for batch in (1, 7):
         inputs = models.random_inputs(proto, batch)
         sent, predicted, exact = measured_and_predicted(proto, strategy, workers, inputs, tmp_path / str(batch))
-        assert exact == (name != "heads" or strategy != "pipeline")  # ONNX cannot tell the shape that would be sent
+        assert exact == (name != "heads" or strategy != "pipeline")  # the type of what would be sent is not known
         assert predicted == sent or not exact
 
 
