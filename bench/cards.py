@@ -69,7 +69,8 @@ def measure(
     for strategy in strategies:
         for count in workers:
             limit = int(LIMITS["auto"] * weight_bytes / count)
-            settings = Options(memory_bytes=limit) if strategy == "auto" else Options()
+            shapes = {name: array.shape for name, array in inputs.items()}
+            settings = Options(memory_bytes=limit if strategy == "auto" else None, shapes=shapes)
             report = verify(path, inputs, count, strategy, settings)
             share = max(rank.weight_bytes for rank in report.ranks) * count / report.model_weight_bytes
             sent = predict(path, inputs, count, strategy, settings)
