@@ -40,7 +40,6 @@ def _register(options: argparse.Namespace) -> int:
             name=options.name,
             division=wanted,
             options=parse_options(options.option),
-            precision=options.precision,
         )
     print(json.dumps(entry, indent=2) if options.json else f"registered {_line(entry)}")
     return 0
