@@ -25,6 +25,7 @@ from scipy import sparse
 from bench.paper import LAYERS, SAMPLES
 from bundle.io import read_manifest
 from bundle.store import FolderStore
+from client.errors import UsageError
 from client.verify_run import run_ranks
 from costs import PRICES
 from costs.limits import LAMBDA_MEMORY_PER_VCPU
@@ -128,9 +129,18 @@ def _scipy_rate(neurons: int) -> float:
 
 
 def read_theirs(path: Path, neurons: int) -> Theirs:
-    """Of a network's rows: the least USD, all included; the rate is that of its smallest number of workers."""
-    with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["neurons"] == str(neurons)]
+    """Of a network's rows: the least USD, all included; the rate is that of its smallest number of workers.
+
+    Raises:
+        UsageError: no such table, or nothing in it of this network.
+    """
+    try:
+        with path.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["neurons"] == str(neurons)]
+    except OSError as error:
+        raise UsageError(f"--published {path}: expected the authors' table of results, got {error}") from error
+    if not rows:
+        raise UsageError(f"--published {path}: expected rows of {neurons} neurons, got none")
     first = min(rows, key=lambda row: int(row["workers"]))
     done = neurons * FAN_IN * LAYERS * SAMPLES
     share = min(1.0, int(first["memory_mb"]) / ONE_CPU_MB)

@@ -51,6 +51,12 @@ class BenchCase:
         )
 
 
+def official_data() -> Path | None:
+    """The folder of official files beside this checkout, if there is one."""
+    folder = SHARED / "graphchallenge"
+    return folder if folder.is_dir() else None
+
+
 def run_case(client: Client, case: BenchCase) -> dict[str, Any]:
     """Register, run twice (cold, warm), compare with the truth, remove.
 

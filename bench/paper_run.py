@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from bench.inprocess import run_counted
 from bench.paper import Case, Kept, Measured, Published, compared
 from bundle.store import FolderStore
 from client.api import Client
+from client.errors import CloudError
 from client.progress import steps
+from client.target import find_stage
 from costs import calls_from_json
 from partition import compile_to_store
 from zoo.card import Arrays
@@ -23,7 +26,7 @@ from zoo.graphchallenge import GraphChallenge, Options
 
 IN_PROCESS = "one process: the functions' channel classes over counted services in memory"
 ON_CLOUD = "embedded cloud: a function process for each worker, warm request"
-CLOUD_NEURONS = 4096
+CLOUD_NEURONS, CLOUD_WORKERS = 4096, 8
 CHECKED = 500  # samples held against numpy's answer where no truth is published
 
 
@@ -42,6 +45,17 @@ class Setting:
     cloud_workers: int = 0
     control: bool = False
     fresh: bool = False
+
+
+def deployed_workers(environment: Mapping[str, str] = os.environ) -> int:
+    """Up to how many workers a run may take as function processes here: none without a deployed embedded cloud."""
+    if environment.get("FSD_TARGET") == "aws":
+        return 0
+    try:
+        find_stage(environment=environment)
+    except CloudError:
+        return 0
+    return CLOUD_WORKERS
 
 
 def paper_lines(rows: Sequence[Published], setting: Setting) -> list[dict[str, Any]]:

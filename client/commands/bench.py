@@ -51,7 +51,12 @@ def add_commands(commands: Any) -> None:
         "auto", help="the same networks on one worker, as auto divides them, beside the cheapest published run"
     )
     auto.add_argument("--neurons", type=int, nargs="+", default=[1024], metavar="N")
-    auto.add_argument("--data", type=Path, metavar="DIR", help="the official files; what it lacks is generated")
+    auto.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="the official files; what it lacks is generated (default: ../shared's, if any)",
+    )
     auto.add_argument("--published", type=Path, metavar="CSV", help="the authors' table of results")
     auto.add_argument("--json", action="store_true", help="print JSON")
     auto.set_defaults(run=_auto)
@@ -59,10 +64,12 @@ def add_commands(commands: Any) -> None:
 
 def _auto(options: argparse.Namespace) -> int:
     from bench.auto import auto_line, auto_markdown, measure_alone, read_theirs
-    from bench.graphchallenge import SHARED
+    from bench.graphchallenge import SHARED, official_data
 
     published = options.published or SHARED / "fsd-results" / "fsd-results.csv"
-    lines = [auto_line(measure_alone(size, options.data), read_theirs(published, size)) for size in options.neurons]
+    theirs = [read_theirs(published, size) for size in options.neurons]
+    pairs = zip(options.neurons, theirs, strict=True)
+    lines = [auto_line(measure_alone(size, options.data or official_data()), other) for size, other in pairs]
     print(json.dumps(lines, indent=1) if options.json else auto_markdown(lines))
     return 0 if all(line["right"].split(" of ")[0] == line["right"].split(" of ")[1] for line in lines) else 1
 
@@ -74,7 +81,12 @@ def _add_paper(kinds: Any) -> None:
     paper.add_argument("--neurons", type=int, nargs="+", metavar="N", help="these networks only: 1024 4096 16384 65536")
     paper.add_argument("--workers", type=int, nargs="+", metavar="P", help="these numbers of ranks only")
     paper.add_argument("--channel", choices=("queue", "object"), help="this channel only")
-    paper.add_argument("--data", type=Path, metavar="DIR", help="the official files; what it lacks is generated")
+    paper.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="the official files; what it lacks is generated (default: ../shared's, if any)",
+    )
     paper.add_argument("--published", type=Path, metavar="CSV", help="the authors' table of results")
     paper.add_argument(
         "--kept", type=Path, metavar="DIR", default=Path(".fsd/bench/paper"), help="runs measured so far"
@@ -84,10 +96,9 @@ def _add_paper(kinds: Any) -> None:
     paper.add_argument(
         "--cloud-workers",
         type=int,
-        default=0,
         metavar="P",
-        help="networks up to N = 4096 with up to P ranks"
-        " run on the deployed service; the others, and by default all, in this process",
+        help="networks up to N = 4096 with up to P ranks run on the deployed service, the others in this process"
+        " (default 8 with a running embedded cloud, else 0)",
     )
     paper.add_argument(
         "--no-run", action="store_true", help="only what is kept; rows that were not measured are left out"
@@ -98,10 +109,10 @@ def _add_paper(kinds: Any) -> None:
 
 
 def _paper(options: argparse.Namespace) -> int:
-    from bench.graphchallenge import SHARED
+    from bench.graphchallenge import SHARED, official_data
     from bench.paper import Kept, read_published
     from bench.paper_report import markdown, write_results
-    from bench.paper_run import Setting, kept_lines, paper_lines
+    from bench.paper_run import Setting, deployed_workers, kept_lines, paper_lines
 
     published = options.published or SHARED / "fsd-results" / "fsd-results.csv"
     chosen = {"neurons": options.neurons, "workers": options.workers, "channel": options.channel and [options.channel]}
@@ -110,7 +121,8 @@ def _paper(options: argparse.Namespace) -> int:
         for row in read_published(published)
         if all(wanted is None or getattr(row, name) in wanted for name, wanted in chosen.items())
     ]
-    setting = Setting(Kept(options.kept), options.data, options.cloud_workers, options.control, options.fresh)
+    here = deployed_workers() if options.cloud_workers is None else options.cloud_workers
+    setting = Setting(Kept(options.kept), options.data or official_data(), here, options.control, options.fresh)
     lines = kept_lines(rows, setting) if options.no_run else paper_lines(rows, setting)
     if options.results:
         write_results(lines, options.results, "control" if options.control else "paper")
