@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass
 from costs.calls import CallCounts
 from costs.errors import UnknownPriceError
 from costs.prices import REGION, Price, prices_for
-from costs.rules import price_name
+from costs.rules import price_name, transfer_price_name
 from costs.usage import LambdaUsage
 
 SERVICES = ("lambda", "s3", "sns", "sqs")
+_GB = 1 << 30
 _PUBLISHES = ("sns:Publish", "sns:PublishBatch")
 
 
@@ -124,13 +125,15 @@ def _lambda_lines(usage: Sequence[LambdaUsage], table: Mapping[str, Price]) -> l
 
 
 def _call_lines(calls: CallCounts, table: Mapping[str, Price]) -> list[BillLine]:
-    priced = ((name, count.units, price_name(name)) for name, count in sorted(calls.items()))
-    return [_line(*_split(name), units, _price(table, price)) for name, units, price in priced if price]
+    priced = [(name, count.units, price_name(name)) for name, count in sorted(calls.items())]
+    moved = [(name, count.bytes / _GB, transfer_price_name(name)) for name, count in sorted(calls.items())]
+    return [_line(*_split(name), quantity, _price(table, price)) for name, quantity, price in priced + moved if price]
 
 
 def _split(operation: str) -> tuple[str, str]:
+    """Service and what of it; S3 Express One Zone is part of S3."""
     service, _, action = operation.partition(":")
-    return service, action
+    return ("s3", f"express {action}") if service == "s3express" else (service, action)
 
 
 def _sns_to_sqs_line(calls: CallCounts, table: Mapping[str, Price]) -> BillLine:

@@ -17,7 +17,8 @@ from costs.sizes import RECEIVED, SENT, text_bytes
 
 SERVICES = ("lambda", "s3", "sns", "sqs")
 _PARAMS, _SENT = "costs_params", "costs_sent_bytes"
-_BODY_IS_PAYLOAD = frozenset({"lambda:Invoke", "s3:PutObject", "s3:UploadPart"})
+_BODY_IS_PAYLOAD = frozenset({"lambda:Invoke", "s3:PutObject", "s3:UploadPart", "s3express:PutObject"})
+_DIRECTORY_BUCKET = "--x-s3"  # how the name of every S3 Express One Zone bucket ends
 _Context = MutableMapping[str, Any]
 
 
@@ -66,8 +67,14 @@ def _keep_params(params: object, context: _Context, **_: object) -> None:
 
 
 def _measure_request(service: str, request: Request, operation_name: str, **_: object) -> None:
-    operation = f"{service}:{operation_name}"
+    operation = f"{_billed_service(service, request.context)}:{operation_name}"
     request.context[_SENT] = _sent_bytes(operation, request)
+
+
+def _billed_service(service: str, context: _Context) -> str:
+    """S3 Express One Zone has its own prices, but not its own client."""
+    bucket = str(context.get(_PARAMS, {}).get("Bucket", "")) if service == "s3" else ""
+    return "s3express" if bucket.endswith(_DIRECTORY_BUCKET) else service
 
 
 def _sent_bytes(operation: str, request: Request) -> int:
@@ -111,7 +118,7 @@ def _record_attempt(
     event_name: str,
     **_: object,
 ) -> None:
-    operation = f"{service}:{event_name.rpartition('.')[2]}"
+    operation = f"{_billed_service(service, context)}:{event_name.rpartition('.')[2]}"
     payload = context.get(_SENT, 0) + _received_bytes(operation, response_dict, parsed_response)
     status = response_dict["status_code"] if response_dict else NO_ANSWER
     meter.record(operation, units=billed_units(operation, payload, status), bytes=payload)
@@ -120,7 +127,7 @@ def _record_attempt(
 def _received_bytes(operation: str, response: _Answer | None, parsed: _Answer | None) -> int:
     if not response or response["status_code"] >= 300:
         return 0
-    if operation == "s3:GetObject":
+    if operation in ("s3:GetObject", "s3express:GetObject"):
         return int(response["headers"].get("content-length", 0))
     measure = RECEIVED.get(operation)
     return measure(parsed) if measure and parsed else 0

@@ -5,7 +5,7 @@ SQS: every action is a request; each 64 KiB chunk of its payload is one billed r
 SNS: each 64 KiB chunk of published data is one request (https://aws.amazon.com/sns/pricing/); a batch of up to 10
 messages costs what a single publish costs
 (https://docs.aws.amazon.com/sns/latest/dg/sns-batch-api-actions.html), so its total is one payload too.
-S3: one per request; 4xx answers are charged, 5xx answers are not
+S3, One Zone as "s3express": one per request; 4xx answers are charged, 5xx answers are not
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ErrorCodeBilling.html).
 Lambda: the call itself is free, the started invocation is charged.
 Where AWS does not say (SNS and SQS attempts that were throttled, failed or never answered), the attempt is counted.
@@ -19,6 +19,8 @@ from costs.limits import SNS_BILLING_CHUNK, SQS_BILLING_CHUNK
 _CHUNKS = {"sns": SNS_BILLING_CHUNK.value, "sqs": SQS_BILLING_CHUNK.value}
 _S3_FREE = ("Abort", "Delete")
 _S3_DEAR = ("Complete", "Copy", "Create", "List", "Put", "Restore", "Upload")
+_SESSION = "CreateSession"  # GET ?session, by the SDK, for a directory bucket
+_S3 = ("s3", "s3express")
 _PRICE_OF_SERVICE = {"lambda": "", "sns": "sns.request", "sqs": "sqs.request"}
 NO_ANSWER = 0
 
@@ -30,7 +32,7 @@ def billed_units(operation: str, payload_bytes: int, status: int = NO_ANSWER) ->
     status:        HTTP status of the answer; NO_ANSWER when there was none.
     """
     service = operation.partition(":")[0]
-    if service == "s3":
+    if service in _S3:
         return 0 if status >= 500 else 1
     chunk = _CHUNKS.get(service)
     return max(1, -(-payload_bytes // chunk)) if chunk else 1
@@ -43,15 +45,22 @@ def price_name(operation: str) -> str:
         UnknownPriceError: the service has no pricing rule.
     """
     service, _, action = operation.partition(":")
-    if service == "s3":
-        return _s3_price_name(action)
+    if service in _S3:
+        return _s3_price_name(service, action)
     if service not in _PRICE_OF_SERVICE:
         known = sorted([*_PRICE_OF_SERVICE, "s3"])
         raise UnknownPriceError(f"bill: no pricing rule for operation {operation!r}; services with one: {known}")
     return _PRICE_OF_SERVICE[service]
 
 
-def _s3_price_name(action: str) -> str:
+def _s3_price_name(service: str, action: str) -> str:
     if action.startswith(_S3_FREE):
         return "s3.delete"
-    return "s3.put" if action.startswith(_S3_DEAR) else "s3.get"
+    return f"{service}.put" if action.startswith(_S3_DEAR) and action != _SESSION else f"{service}.get"
+
+
+def transfer_price_name(operation: str) -> str:
+    """Name in the price table of a GB that "service:Operation" moves; empty where bytes cost nothing."""
+    return {"s3express:PutObject": "s3express.uploaded_gb", "s3express:GetObject": "s3express.retrieved_gb"}.get(
+        operation, ""
+    )
