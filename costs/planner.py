@@ -2,14 +2,14 @@
 
 A walk with a clock per rank: ranks compute for the seconds given, an exchange makes its receivers wait for the last
 sender. Calls follow from how the channels send: on the queue a request per sender and 192 KiB of different bytes, which
-reaches every receiver; as objects one PUT per sender and round, one GET per message. Prices are those of the bill;
-seconds are an estimate, good for comparing ways to divide one model.
+reaches every receiver; as objects one PUT per sender and round, one GET per message; hybrid takes the cheaper one of
+the two. Prices are those of the bill; seconds are an estimate, good for comparing ways to divide one model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from costs.bill import Bill, make_bill
 from costs.calls import CallCount, merge
@@ -17,7 +17,7 @@ from costs.limits import SNS_BILLING_CHUNK, SQS_BATCH, SQS_BILLING_CHUNK
 from costs.usage import LambdaUsage
 
 # Middle of what the channels' docstrings say of a message's latency; a function of 1,769 MB has about 75 MB/s.
-LATENCY_S: Mapping[str, float] = {"object": 0.06, "queue": 0.03}
+LATENCY_S: Mapping[str, float] = {"hybrid": 0.03, "object": 0.06, "queue": 0.03}
 BYTES_PER_S = 75e6
 # A warm asynchronous start, and hello, assignment and report around the program.
 START_S = 0.15
@@ -67,7 +67,7 @@ def predict(
 ) -> Prediction:
     """Seconds, calls and price of a warm run; `steps` in an order that every rank follows.
 
-    channel: "queue" or "object".
+    channel: "hybrid", "object" or "queue".
     """
     clocks = [0.0 if workers == 1 else start_s] * workers
     calls = [_fixed_calls(workers, channel)]
@@ -120,7 +120,23 @@ def _by_object(step: Exchanged) -> Mapping[str, CallCount]:
     }
 
 
-_CALLS: Mapping[str, Callable[[Exchanged], Mapping[str, CallCount]]] = {"object": _by_object, "queue": _by_queue}
+def _by_hybrid(step: Exchanged) -> Mapping[str, CallCount]:
+    """By queue, or as an object per sender with tickets by queue, whichever is charged less."""
+    rounds = max(1, step.rounds)
+    puts = rounds * len(step.senders)
+    objects = {
+        "s3:PutObject": CallCount(puts, puts, step.distinct),
+        "s3:GetObject": CallCount(step.messages, step.messages, step.nbytes),
+    }
+    ways = (_by_queue(step), merge(_by_queue(replace(step, nbytes=0, distinct=0)), objects))
+    return min(ways, key=lambda calls: make_bill(calls, ()).total)
+
+
+_CALLS: Mapping[str, Callable[[Exchanged], Mapping[str, CallCount]]] = {
+    "hybrid": _by_hybrid,
+    "object": _by_object,
+    "queue": _by_queue,
+}
 
 
 def _ceil(size: float, chunk: int) -> int:

@@ -172,7 +172,15 @@ def prepare(model: onnx.ModelProto | Path, options: Options) -> Prepared:
     whole = from_ir(normalize(source.model), source.sparse, source.maps)
     check_sizes(whole)
     graph, layers = fuse_sparse(whole, options.sparsity)
+    _check_symbols(graph, options.sizes)
     return Prepared(with_sizes(graph, options.sizes, options.shapes), layers, source, whole.weight_bytes)
+
+
+def _check_symbols(graph: Graph, sizes: Mapping[str, int]) -> None:
+    """Raises: StrategyError, if a size is given of a dimension that no input has."""
+    known = {dim for name in graph.inputs for dim in graph.values[name].shape or () if isinstance(dim, str)}
+    if unknown := sorted(set(sizes) - known):
+        raise StrategyError(f"sizes: expected dimensions of inputs ({', '.join(sorted(known))}), got {unknown[0]!r}")
 
 
 def lay_out(prepared: Prepared, strategy: str, workers: int, options: Options) -> tuple[str, Layout]:

@@ -1,0 +1,130 @@
+"""`fsd plan`: how a model would be divided, what it would send and cost, without compiling or running anything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from client.division import Division
+from client.tables import align
+from costs import calls_to_json
+from partition.choices import Choice
+from partition.compile import lay_out, prepare
+from partition.forecast import MEMORY_MB, forecast
+from partition.graph import Op
+from partition.grid import parse_strategy
+from partition.held import layout_bytes
+from partition.layout import Layout
+from partition.traffic import Sent, traffic
+from runs.request import CHANNELS
+
+
+def plan_model(model: Path, division: Division, function_mb: int = MEMORY_MB) -> dict[str, Any]:
+    """The plan as plain JSON; docs/strategies.md has its keys.
+
+    function_mb: memory of the functions, which is what Lambda charges.
+
+    Raises:
+        CompileError: if the model or the division cannot be.
+        UsageError: if a limit or a size cannot be.
+    """
+    workers, options = division.ranks, division.options()
+    strategy = parse_strategy(division.strategy, workers)
+    prepared = prepare(model, options)
+    chosen, layout = lay_out(prepared, strategy, workers, options)
+    sent = traffic(layout, {}, {})
+    return {
+        "strategy": chosen,
+        "workers": workers,
+        "model_weight_bytes": prepared.weight_bytes,
+        "inputs": {name: list(prepared.graph.values[name].cargo.dims) for name in prepared.graph.inputs},
+        "ranks": _ranks(layout, prepared.weight_bytes),
+        "parts": list(_parts(layout)),
+        "exchanges": [_exchange(item) for item in sent],
+        "exchanged_bytes": sum(item.nbytes for item in sent),
+        "exact": all(item.exact for item in sent),
+        "channels": {channel: _channel(layout, channel, function_mb) for channel in CHANNELS},
+    }
+
+
+def _ranks(layout: Layout, weight_bytes: int) -> list[dict[str, Any]]:
+    held = layout_bytes(layout)
+    return [
+        {"rank": rank, "weight_bytes": nbytes, "weight_share": nbytes / max(1, weight_bytes)}
+        for rank, nbytes in enumerate(held)
+    ]
+
+
+def _parts(layout: Layout) -> Iterator[dict[str, Any]]:
+    for part, groups in layout.places.items():
+        placed = zip(part.graph.ops, part.choices, strict=True)
+        yield {"groups": sorted(map(list, groups)), "ops": [_op(op, choice) for op, choice in placed]}
+
+
+def _op(op: Op, choice: Choice) -> dict[str, Any]:
+    return {
+        "op": op.label,
+        "mode": choice.mode,
+        "letter": choice.letter,
+        "inputs": [str(placement) for placement in choice.inputs],
+        "outputs": [str(placement) for placement in choice.outputs],
+    }
+
+
+def _exchange(sent: Sent) -> dict[str, Any]:
+    return {
+        "stage": sent.section,
+        "level": sent.after,
+        "kind": sent.kind,
+        "value": sent.value,
+        "ranks": list(sent.ranks),
+        "bytes": sent.nbytes,
+        "messages": sent.messages,
+        "rounds": sent.rounds,
+        "exact": sent.exact,
+    }
+
+
+def _channel(layout: Layout, channel: str, function_mb: int) -> dict[str, Any]:
+    found = forecast(layout, channel, memory_mb=function_mb)
+    return {"seconds": found.seconds, "usd": found.bill.usd, "calls": calls_to_json(found.calls)}
+
+
+def plan_lines(plan: Mapping[str, Any]) -> list[str]:
+    """The plan for a terminal: shares, how ops are computed, exchanges, price."""
+    sizes = "  ".join(f"{name} {dims}" for name, dims in plan["inputs"].items())
+    ranks = [(str(r["rank"]), f"{r['weight_bytes']:,}", f"{r['weight_share']:.3f}") for r in plan["ranks"]]
+    lines = [f"{plan['strategy']} on {plan['workers']} workers, for inputs {sizes}"]
+    lines += align([("rank", "weight bytes", "share"), *ranks])
+    for part in plan["parts"]:
+        lines += [f"ranks {' and '.join(map(str, part['groups']))}:", *_op_lines(part["ops"])]
+    lines += align(_exchange_rows(plan["exchanges"]))
+    lines.append(f"exchanged: {plan['exchanged_bytes']:,} bytes{'' if plan['exact'] else ', estimated'}")
+    channels = plan["channels"].items()
+    rows = [(name, f"{c['seconds']:.3f}", f"{c['usd']['total']:.8f}", f"{_requests(c):,}") for name, c in channels]
+    return lines + align([("channel", "seconds", "USD", "requests"), *rows])
+
+
+def _op_lines(ops: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Ops of one kind that are computed alike, in a line."""
+    kinds = Counter(
+        (op["op"].partition("(")[0], op["mode"], " ".join(op["inputs"]), " ".join(op["outputs"])) for op in ops
+    )
+    rows = [(f"  {count} x {name}", mode, f"{reads} -> {makes}") for (name, mode, reads, makes), count in kinds.items()]
+    return align([("  op", "mode", "placements"), *rows])
+
+
+def _exchange_rows(exchanges: Sequence[Mapping[str, Any]]) -> list[Sequence[str]]:
+    head = ("value", "exchange", "stage", "level", "ranks", "bytes", "messages")
+    return [head, *map(_exchange_row, exchanges)]
+
+
+def _exchange_row(one: Mapping[str, Any]) -> Sequence[str]:
+    place = (str(one["stage"]), str(one["level"]), str(one["ranks"]))
+    return (one["value"], one["kind"], *place, f"{one['bytes']:,}", f"{one['messages']:,}")
+
+
+def _requests(channel: Mapping[str, Any]) -> int:
+    return sum(count["requests"] for count in channel["calls"].values())
