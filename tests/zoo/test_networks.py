@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,12 @@ class TestDecoder(CardContract):
     """The contract."""
 
     card, given, count = decoder, SMALL["decoder"], 3
+
+
+class TestFusedDecoder(CardContract):
+    """The contract."""
+
+    card, given, count = decoder, {**SMALL["decoder"], "fused": True}, 3
 
 
 class TestEncoder(CardContract):
@@ -140,6 +147,15 @@ def test_a_decoder_that_goes_on_from_its_own_cache_answers_as_if_it_had_read_all
     rest = {"input_ids": whole["input_ids"][:, 4:], "position_ids": whole["position_ids"][:, 4:]}
     got = evaluate(model, {**whole, **rest, **cache})["logits"]
     np.testing.assert_allclose(got, evaluate(model, whole)["logits"][:, 4:], atol=1e-5)
+
+
+def test_fused_ops_answer_what_single_ops_do() -> None:
+    options = decoder.parse(SMALL["decoder"])
+    inputs = decoder.inputs(options, 3)
+    want, got = (evaluate(decoder.graph(replace(options, fused=fused)), inputs) for fused in (False, True))
+    assert want.keys() == got.keys()
+    for name, value in want.items():
+        np.testing.assert_allclose(got[name], value, atol=1e-5)
 
 
 def test_tokens_of_an_encoder_do_not_see_padding() -> None:

@@ -16,6 +16,7 @@ from tests.zoo.test_networks import NETWORKS, network
 # Small, but with layers wide enough that what cannot be divided (scales, biases) is little beside what can.
 GIVEN: dict[str, dict[str, object]] = {
     "decoder": {"layers": 1, "inner": 384, "vocabulary": 1000},
+    "decoder of fused ops": {"layers": 1, "inner": 384, "vocabulary": 1000, "fused": True},
     "encoder": {"layers": 1, "vocabulary": 1000},
     "experts": {"layers": 1, "width": 128, "inner": 128, "vocabulary": 1000},
     "lstm": {"layers": 1, "hidden": 16, "features": 24, "vocabulary": 100},

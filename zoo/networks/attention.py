@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from zoo.networks.builder import Builder
-from zoo.networks.layers import linear
+from zoo.networks.layers import ATTENTION_OPSET, linear
 
 
 @dataclass(frozen=True)
@@ -85,16 +85,23 @@ def repeat_heads(g: Builder, x: str, heads: Heads) -> str:
 
 
 def rotary_tables(g: Builder, positions: str, size: int, base: float = 10_000.0) -> tuple[str, str]:
-    """Cosines and sines [b, 1, s, size] of positions [b, s] int64 (Su et al. 2021), halves repeated."""
+    """Cosines and sines of positions [b, s] int64 (Su et al. 2021), for `rotate`.
+
+    [b, s, size / 2] for the op; for single ops, below opset 23, [b, 1, s, size], halves repeated.
+    """
     frequencies = g.constant("inv_freq", (base ** (-np.arange(0, size, 2) / size)).astype(np.float32))
-    places = g.op("Unsqueeze", g.op("Cast", positions, to=onnx.TensorProto.FLOAT), g.ints(1, 3))
+    fused = g.opset >= ATTENTION_OPSET
+    axes = g.ints(2) if fused else g.ints(1, 3)
+    places = g.op("Unsqueeze", g.op("Cast", positions, to=onnx.TensorProto.FLOAT), axes)
     half = g.op("Mul", places, frequencies)
-    angles = g.op("Concat", half, half, axis=-1)
+    angles = half if fused else g.op("Concat", half, half, axis=-1)
     return g.op("Cos", angles), g.op("Sin", angles)
 
 
 def rotate(g: Builder, x: str, tables: tuple[str, str], size: int) -> str:
     """x [b, h, s, size] turned by its position: x cos + (-x[half:], x[:half]) sin."""
+    if g.opset >= ATTENTION_OPSET:
+        return g.op("RotaryEmbedding", x, *tables)
     first = g.op("Slice", x, g.ints(0), g.ints(size // 2), g.ints(3))
     second = g.op("Slice", x, g.ints(size // 2), g.ints(size), g.ints(3))
     turned = g.op("Concat", g.op("Neg", second), first, axis=-1)

@@ -22,7 +22,7 @@ class Builder:
     """
 
     def __init__(self, name: str, seed: int, opset: int = 18) -> None:
-        self._name, self._opset = name, opset
+        self._name, self.opset = name, opset
         self._rng = np.random.default_rng(seed)
         self._scopes: list[str] = []
         self._nodes: list[onnx.NodeProto] = []
@@ -87,7 +87,7 @@ class Builder:
         graph = helper.make_graph(
             self._nodes, self._name, self._inputs, self._outputs, initializer=list(self._weights.values())
         )
-        domains = {node.domain: 1 for node in self._nodes} | {"": self._opset}
+        domains = {node.domain: 1 for node in self._nodes} | {"": self.opset}
         imports = [helper.make_opsetid(domain, version) for domain, version in sorted(domains.items())]
         return helper.make_model(graph, ir_version=IR_VERSION, opset_imports=imports, producer_name="fsd-zoo")
 

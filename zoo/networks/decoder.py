@@ -23,7 +23,7 @@ from zoo.networks.attention import (
 )
 from zoo.networks.builder import Builder
 from zoo.networks.card import NetworkCard, NetworkOptions
-from zoo.networks.layers import embedding, linear, rms_norm, silu
+from zoo.networks.layers import ATTENTION_OPSET, embedding, linear, rms_norm, silu
 from zoo.options import option
 
 
@@ -37,6 +37,7 @@ class DecoderOptions(NetworkOptions):
     kv_heads: int = option(8, "key and value heads", minimum=1)
     inner: int = option(768, "features inside the feed-forward", minimum=1)
     vocabulary: int = option(4096, "number of tokens", minimum=2)
+    fused: bool = option(False, "Attention, RotaryEmbedding and RMSNormalization as ops of opset 23, not in single ops")
 
     @property
     def attention(self) -> Heads:
@@ -62,7 +63,7 @@ class Decoder(NetworkCard[DecoderOptions]):
         shared, size = options.kv_heads, options.width // options.heads
         self.require(options.heads % shared == 0, "heads", f"a multiple of kv_heads {shared}", options.heads)
         self.require(size % 2 == 0, "width", "an even number of features per head", options.width)
-        g = Builder(self.name, options.seed)
+        g = Builder(self.name, options.seed, ATTENTION_OPSET if options.fused else 18)
         ids = g.input("input_ids", ["batch", "sequence"], np.int64)
         allowed = g.input("attention_mask", ["batch", "past + sequence"], np.int64)
         positions = g.input("position_ids", ["batch", "sequence"], np.int64)
@@ -127,9 +128,9 @@ class _Layers:
         g, heads = self.g, self.options.attention
         query = rotate(g, self._project("q_proj", x, heads.count), self.tables, heads.size)
         key = rotate(g, self._project("k_proj", x, heads.shared), self.tables, heads.size)
-        keys = self._extend(f"{layer}.key", key)
-        values = self._extend(f"{layer}.value", self._project("v_proj", x, heads.shared))
-        joined = join_heads(g, attend(g, query, keys, values, heads.size, self.mask), heads.queries)
+        value = self._project("v_proj", x, heads.shared)
+        attended = (self._fused if self.options.fused else self._attend)(query, key, value, layer)
+        joined = join_heads(g, attended, heads.queries)
         gain = 1.0 / math.sqrt(2.0 * self.options.layers)  # keeps the sum of all branches near one
         return linear(g, "o_proj", joined, (heads.queries, self.options.width), gain=gain, bias=False)
 
@@ -138,12 +139,26 @@ class _Layers:
         size = self.options.attention.size
         return split_heads(self.g, linear(self.g, name, x, (self.options.width, heads * size), bias=False), heads, size)
 
-    def _extend(self, name: str, new: str) -> str:
-        """The cache with what is new, which is an output, repeated for every query head of a group."""
+    def _attend(self, query: str, key: str, value: str, layer: int) -> str:
+        """In single ops: the cache with what is new, repeated for every query head of a group."""
+        g, heads = self.g, self.options.attention
+        keys, values = (
+            repeat_heads(g, self._present(name, g.op("Concat", f"past_key_values.{name}", new, axis=2)), heads)
+            for name, new in ((f"{layer}.key", key), (f"{layer}.value", value))
+        )
+        return attend(g, query, keys, values, heads.size, self.mask)
+
+    def _fused(self, query: str, key: str, value: str, layer: int) -> str:
+        """As one op, which knows the cache and the groups."""
+        cache = (f"past_key_values.{layer}.key", f"past_key_values.{layer}.value")
+        attended, *present = self.g.ops(3, "Attention", query, key, value, self.mask, *cache)
+        for name, whole in zip(("key", "value"), present, strict=True):
+            self._present(f"{layer}.{name}", whole)
+        return attended
+
+    def _present(self, name: str, whole: str) -> str:
         heads = self.options.attention
-        whole = self.g.op("Concat", f"past_key_values.{name}", new, axis=2)
-        present = self.g.output(f"present.{name}", whole, ["batch", heads.shared, "past + sequence", heads.size])
-        return repeat_heads(self.g, present, heads)
+        return self.g.output(f"present.{name}", whole, ["batch", heads.shared, "past + sequence", heads.size])
 
 
 def swiglu(g: Builder, x: str, width: int, inner: int) -> str:

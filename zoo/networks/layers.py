@@ -7,6 +7,7 @@ from typing import Any
 
 from zoo.networks.builder import Builder
 
+ATTENTION_OPSET = 23  # the first with Attention, RotaryEmbedding and RMSNormalization
 RELU_GAIN = math.sqrt(2.0)  # He et al. 2015: half of the variance is cut off
 
 
@@ -33,8 +34,10 @@ def layer_norm(g: Builder, name: str, x: str, features: int) -> str:
 
 
 def rms_norm(g: Builder, name: str, x: str, features: int) -> str:
-    """x / sqrt(mean(x^2) + epsilon), scaled: in single ops, as exporters below opset 23 write it."""
+    """x / sqrt(mean(x^2) + epsilon), scaled: below opset 23 in single ops, as exporters write it."""
     with g.scope(name):
+        if g.opset >= ATTENTION_OPSET:
+            return g.op("RMSNormalization", x, g.weight("weight", (features,), 0.05, mean=1.0), axis=-1, epsilon=1e-6)
         mean = g.op("ReduceMean", g.op("Pow", x, g.scalar(2.0)), g.ints(-1), keepdims=1)
         root = g.op("Sqrt", g.op("Add", mean, g.scalar(1e-6)))
         return g.op("Mul", g.op("Div", x, root), g.weight("weight", (features,), 0.05, mean=1.0))
