@@ -9,6 +9,7 @@ from partition.canonical import CanonicalShapesPass
 from partition.convbias import SplitConvBiasPass
 from partition.errors import InvalidModelError
 from partition.folding import FoldConstantsPass
+from partition.foreign import InferForeignPass
 from partition.gemm import SplitGemmPass
 from partition.outputs import ComputeOutputsPass, NameValuesPass
 from partition.reshapes import AlignReshapesPass
@@ -35,6 +36,8 @@ def _passes() -> list[ir.passes.InPlacePass]:
         common.RemoveInitializersFromInputsPass(),
         ComputeOutputsPass(),
         common.TopologicalSortPass(),
+        InferShapesPass(),
+        InferForeignPass(),
         InferShapesPass(),
         FoldConstantsPass(),
         SplitGemmPass(),

@@ -52,7 +52,9 @@ LIBRARIES: Mapping[str, frozenset[str]] = {
     "mtkahypar": frozenset({"partition.sparse.mtkahypar"}),
     "onnx": frozenset({"bench.big_model", "client.verify", "partition", "zoo"}),
     "onnx_ir": frozenset({"partition"}),
-    "onnxruntime": frozenset({"bench", "chaos.cases", "client.verify", "engine", "partition.folding", "zoo.testing"}),
+    "onnxruntime": frozenset(
+        {"bench", "chaos.cases", "client.verify", "engine", "partition.folding", "partition.foreign", "zoo.testing"}
+    ),
     "sklearn": frozenset({"zoo.train_digits"}),
 }
 

@@ -13,6 +13,7 @@ _JOINED: tuple[Letters, ...] = (("b", "q", "h"), ("b", "k", "h"), ("b", "k", "h"
 _SPLIT_RESULT = ("b", "h", "q", "e")
 _Units = dict[str, tuple[str, ...]]
 _HEADS: _Units = {"h": ("num_heads",)}
+_GROUPS: _Units = {"g": ("num_heads", "kv_num_heads")}
 _UNNAMED = "j"  # an axis of heads whose size is not known
 
 
@@ -37,22 +38,93 @@ def attention(facts: OpFacts) -> Rule | None:
 
 @RULES.register("MultiHeadAttention", domain=_DOMAIN)
 def multi_head(facts: OpFacts) -> Rule | None:
-    """`b q (h 8), b k (h 8), b k (h 4) -> b q (h 4); units h: num_heads`; beside a bias or a mask no rule."""
+    """`b q (h 8), b k (h 8), b k (h 4) -> b q (h 4); units h: num_heads`.
+
+    A bias `(3 h 8)`, a mask `b n`, what is added to scores `b h q n`, and past keys and values are divided likewise.
+    """
     shapes = facts.shapes
     plain = len(shapes) >= 3 and all(s is not None and len(s) == 3 for s in shapes[:3])
-    if not plain or any(s is not None for s in shapes[3:]) or len(facts.outputs) > 1:
+    if not plain or len(shapes) > 8:
         return None
     heads = [_heads(facts, s[2] if s else None) for s in shapes[:3]]
     inputs = tuple((*axes[:2], h) for axes, h in zip(_JOINED, heads, strict=True))
-    rest = tuple(() for _ in shapes[3:])
-    return _by_heads(facts, (*inputs, *rest), ("b", "q", heads[2]), _HEADS)
+    bias, padding, added = (shapes[i] if i < len(shapes) else None for i in (3, 4, 5))
+    if (bias and len(set(heads)) > 1) or (padding and len(padding) != 2) or (added and len(added) != 4):
+        return None
+    rest = (_side_by_side(heads[0]) if bias else (), ("b", "n") if padding else (), _mask(added, added) or ())
+    given = (
+        *inputs,
+        *rest,
+        *(axes if s is not None else () for axes, s in zip((_KEYS, _VALUES), shapes[6:], strict=False)),
+    )
+    return _by_heads(facts, given[: len(shapes)], ("b", "q", heads[2]), _HEADS)
+
+
+@RULES.register("Attention", domain=_DOMAIN)
+def packed(facts: OpFacts) -> Rule | None:
+    """`b s i, i (3 h 8), (3 h 8), b n -> b s (h 8)`: query, key and value from one weight; its row is `h`."""
+    shapes = facts.shapes
+    x, weight = shapes[:2]
+    mask, added = (shapes[i] if i < len(shapes) else None for i in (3, 5))
+    odd = facts.attributes.get("qkv_hidden_sizes") or len(shapes) > 6 or (mask is not None and len(mask) != 2)
+    if not x or not weight or len(x) != 3 or odd or not isinstance(weight[1], int) or (added and len(added) != 4):
+        return None
+    heads = _heads(facts, weight[1] // 3)
+    cache: Letters = ("two", "b", "h", "p", "d")
+    inputs = (
+        ("b", "s", "i"),
+        ("i", *_side_by_side(heads)),
+        _side_by_side(heads),
+        ("b", "n"),
+        cache,
+        _mask(added, added) or (),
+    )
+    given = tuple(axes if s is not None else () for axes, s in zip(inputs, shapes, strict=False))
+    outputs = (("b", "s", heads), ("two", "b", "h", "t", "d"))[: len(facts.outputs)]
+    row = "h" if facts.is_weight(1) else ""
+    whole = {"s", "i", "n", "q", "p", "d", "t", "two", _UNNAMED}
+    return Rule(
+        given, outputs, whole=frozenset(whole & _names(*given, *outputs)), row=row, solid=frozenset({"b"}), units=_HEADS
+    )
+
+
+@RULES.register("GroupQueryAttention", domain=_DOMAIN)
+def grouped(facts: OpFacts) -> Rule | None:
+    """`b s (g 16), b s (g 8), b s (g 8), b g p d, b g p d, b, - -> b s (g 16), b g t d, b g t d`.
+
+    `g` are the heads of keys and values, each with its queries; rotary embedding inside changes nothing.
+    """
+    shapes = facts.shapes
+    query, key, value = shapes[:3]
+    count = facts.integer("kv_num_heads", 0)
+    if not query or not key or not value or len(query) != 3 or len(shapes) > 10 or not count:
+        return None
+    axes = [_grouped_axis(shape[2], count) for shape in (query, key, value)]
+    joined = [("b", "s", axis) for axis in axes]
+    cache, grown = ("b", "g", "p", "d"), ("b", "g", "t", "d")
+    places: Letters = ("b", "s") if len(shapes) > 9 and shapes[9] is not None else ()
+    inputs = (*joined, cache, cache, ("b",), (), (), (), places)
+    given = tuple(a if s is not None else () for a, s in zip(inputs, shapes, strict=False))
+    outputs = (("b", "s", axes[0]), grown, grown)[: len(facts.outputs)]
+    whole = frozenset({"s", "p", "d", "t", _UNNAMED} & _names(*given, *outputs))
+    return Rule(given, outputs, whole=whole, solid=frozenset({"b"}), units=_GROUPS)
+
+
+def _grouped_axis(size: Dim, count: int) -> str:
+    whole = isinstance(size, int) and size % count == 0
+    return composite("g", *(size // count,) * (size > count)) if whole and isinstance(size, int) else _UNNAMED
 
 
 def _heads(facts: OpFacts, size: Dim) -> str:
     """The axis that holds all heads, one after another."""
     count = facts.integer("num_heads", 0)
     width = size // count if isinstance(size, int) and count and size % count == 0 else 0
-    return composite("h", *(width,) * (width > 1)) if width else "j"
+    return composite("h", *(width,) * (width > 1)) if width else _UNNAMED
+
+
+def _side_by_side(heads: str) -> Letters:
+    """The axis of query, key and value, each with all heads."""
+    return (composite(3, *factors(heads)),)
 
 
 @RULES.register("RotaryEmbedding")
@@ -89,10 +161,15 @@ def _by_heads(
     if any(name not in facts.attributes for names in units.values() for name in names):
         return None
     outputs = (output, _KEYS, _VALUES)[: len(facts.outputs)]
-    letters = {name for axes in (*inputs, *outputs) for axis in axes for name in factors(axis) if not name.isdigit()}
+    letters = _names(*inputs, *outputs)
     causal = facts.integer("is_causal", 0) or facts.integer("unidirectional", 0)
     fixed = letters & {*whole, *("q" if causal else ""), *_UNNAMED}
     return Rule(inputs, outputs, whole=frozenset(fixed), solid=frozenset(letters - fixed - units.keys()), units=units)
+
+
+def _names(*tensors: Letters) -> set[str]:
+    """All letters."""
+    return {name for axes in tensors for axis in axes for name in factors(axis) if not name.isdigit()}
 
 
 def _mask(mask: Shape | None, query: Shape | None) -> Letters | None:

@@ -61,6 +61,36 @@ ATTENTION = [
         "b h s d, b s, -, - -> b h s d; whole d; solid b h s",
     ),
 ]
+_BIAS, _ADDED = _floats(72), _floats(3, 6, 5, 5)
+_PADDING = np.array([[1, 1, 1, 1, 0], [1, 1, 1, 1, 1], [1, 1, 0, 0, 0]], np.int32)
+ATTENTION += [
+    Golden(
+        _case("MultiHeadAttention", _FLAT, _FLAT, _FLAT, _BIAS, _PADDING, _ADDED, num_heads=6, domain=_MS),
+        "b q (h 4), b k (h 4), b k (h 4), (3 h 4), b n, b h q n -> b q (h 4); whole k n; solid b q; units h: num_heads",
+    ),
+    Golden(
+        _case("Attention", _FLAT, _floats(24, 72), _BIAS, _PADDING, num_heads=6, domain=_MS, weights=(1, 2)),
+        "b s i, i (3 h 4), (3 h 4), b n -> b s (h 4); whole i n s; row h; solid b; units h: num_heads",
+    ),
+    Golden(
+        _case(
+            "GroupQueryAttention",
+            _floats(4, 1, 48),
+            _floats(4, 1, 24, low=-2),
+            _floats(4, 1, 24),
+            _floats(4, 3, 5, 8, low=-1),
+            _floats(4, 3, 5, 8),
+            np.full(4, 5, np.int32),
+            np.array(6, np.int32),
+            num_heads=6,
+            kv_num_heads=3,
+            outputs=3,
+            domain=_MS,
+        ),
+        "b s (g 16), b s (g 8), b s (g 8), b g p d, b g p d, b, - -> b s (g 16), b g t d, b g t d; "
+        "whole d p s t; solid b; units g: num_heads kv_num_heads",
+    ),
+]
 _START = np.array([2])
 ATTENTION.append(
     Golden(

@@ -175,12 +175,31 @@ def heads() -> onnx.ModelProto:
     return proto
 
 
+def grouped_heads() -> onnx.ModelProto:
+    """A decoder step after a past of 5: 6 query heads on 3 of keys and values, one op between dense layers."""
+    nodes = [helper.make_node("MatMul", ["x", f"w{name}"], [name]) for name in "qkv"]
+    attention = ["q", "k", "v", "past_k", "past_v", "seen", "total"]
+    heads: dict[str, Any] = {"num_heads": 6, "kv_num_heads": 3, "domain": "com.microsoft"}
+    nodes += [
+        helper.make_node("GroupQueryAttention", attention, ["a", "new_k", "new_v"], **heads),
+        helper.make_node("MatMul", ["a", "wo"], ["y"]),
+    ]
+    sizes = {"q": (16, 48), "k": (16, 24), "v": (16, 24), "o": (48, 16)}
+    weights = {f"w{name}": floats(*size, seed=i, scale=0.2) for i, (name, size) in enumerate(sizes.items())}
+    weights |= {"seen": np.full(2, 5, np.int32), "total": np.array(6, np.int32)}
+    inputs: dict[str, Dims] = {"x": [2, 1, 16], "past_k": [2, 3, 5, 8], "past_v": [2, 3, 5, 8]}
+    proto = model(nodes, inputs, ["y", "new_k", "new_v"], weights)
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return proto
+
+
 DENSE: dict[str, Callable[[], onnx.ModelProto]] = {
     "attention_like": attention_like,
     "bias_only": bias_only,
     "control_flow": control_flow,
     "digits_mlp": digits_mlp,
     "gemm_variants": gemm_variants,
+    "grouped_heads": grouped_heads,
     "heads": heads,
     "mixed_batch": mixed_batch,
     "mobile_cnn": mobile_cnn,
