@@ -9,7 +9,8 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import boto3
@@ -92,10 +93,29 @@ def test_a_filtered_batch_arrives_with_its_text_attributes(session: Any, queue: 
             {"Id": slot, "Message": slot, "MessageAttributes": {"slot": {"DataType": "String", "StringValue": slot}}}
             for slot in ("0", "1")
         ]
-        arrived = _publish_until_arrival(sns, sqs, topic, queue, entries)
+        publish = partial(sns.publish_batch, TopicArn=topic, PublishBatchRequestEntries=entries)
+        arrived = _publish_until_arrival(publish, sqs, queue)
         # Until the filter is in effect, "0" may arrive as well.
         assert all(message["MessageAttributes"]["slot"]["StringValue"] == message["Body"] for message in arrived)
         assert "1" in {message["Body"] for message in arrived}
+    finally:
+        sns.delete_topic(TopicArn=topic)
+
+
+def test_one_message_for_several_slots_arrives_raw_with_its_binary_attribute(session: Any, queue: str) -> None:
+    sns, sqs = session.client("sns"), session.client("sqs")
+    topic = sns.create_topic(Name=f"fsd-contract-{uuid.uuid4().hex[:20]}")["TopicArn"]
+    parcel = bytes(range(256))
+    try:
+        _subscribe(sns, sqs, topic, queue, {"slot": ["1"]})
+        attributes = {
+            "slot": {"DataType": "String.Array", "StringValue": '["0","1"]'},
+            "d": {"DataType": "Binary", "BinaryValue": parcel},
+        }
+        publish = partial(sns.publish, TopicArn=topic, Message=".", MessageAttributes=attributes)
+        [first, *_] = _publish_until_arrival(publish, sqs, queue)
+        assert first["Body"] == "."
+        assert first["MessageAttributes"]["d"]["BinaryValue"] == parcel
     finally:
         sns.delete_topic(TopicArn=topic)
 
@@ -125,10 +145,10 @@ def _subscribe(sns: Any, sqs: Any, topic: str, queue: str, filter_policy: dict[s
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=settings)
 
 
-def _publish_until_arrival(sns: Any, sqs: Any, topic: str, queue: str, entries: list[Any]) -> list[Any]:
+def _publish_until_arrival(publish: Callable[[], object], sqs: Any, queue: str) -> list[Any]:
     until = time.monotonic() + ARRIVAL_TIMEOUT_S
     while time.monotonic() < until:
-        sns.publish_batch(TopicArn=topic, PublishBatchRequestEntries=entries)
+        publish()
         answer = sqs.receive_message(
             QueueUrl=queue, WaitTimeSeconds=20, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
         )
