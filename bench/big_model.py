@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
+import resource
 import subprocess
 import sys
 import tempfile
@@ -40,11 +42,13 @@ print(json.dumps([rank.shard for rank in manifest.ranks]))
 class Measured:
     """What compiling took.
 
+    cpu_s:      seconds of all cores together: the same however busy the machine is.
     peak_bytes: largest RssAnon + RssShmem that was seen; mapped pages of files are none of it.
     shards:     sha256 by rank.
     """
 
     seconds: float
+    cpu_s: float
     peak_bytes: int
     shards: tuple[str, ...]
 
@@ -89,7 +93,7 @@ def compile_apart(model: Path, store: Path, workers: int) -> Measured:
     Raises:
         RuntimeError: if it fails.
     """
-    started, peak_bytes = time.perf_counter(), 0
+    started, peak_bytes, before_s = time.perf_counter(), 0, _cpu_s(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-c", _COMPILE, str(store), str(model), str(workers)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
@@ -98,7 +102,13 @@ def compile_apart(model: Path, store: Path, workers: int) -> Measured:
         seconds, output = time.perf_counter() - started, process.communicate()[0]
     if process.returncode:
         raise RuntimeError(f"compiling ended with status {process.returncode}")
-    return Measured(seconds, peak_bytes, tuple(json.loads(output)))
+    cpu_s = _cpu_s(resource.RUSAGE_CHILDREN) - before_s
+    return Measured(seconds, cpu_s, peak_bytes, tuple(json.loads(output)))
+
+
+def _cpu_s(who: int) -> float:
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
 
 
 def _own_bytes(pid: int) -> int:
@@ -129,19 +139,23 @@ def _piece(weight: NDArray[np.float32], rank: int, workers: int) -> NDArray[np.f
 
 def run(gigabytes: float, workers: int, folder: Path) -> bool:
     """Build, compile, check; print what was found. Whether all holds."""
-    weights = max(2, round(gigabytes * 1e9 / _WEIGHT_BYTES))
+    weights = max(2, math.ceil(gigabytes * 1e9 / _WEIGHT_BYTES))
     total_mb = weights * _WEIGHT_BYTES / 1e6
     model = build(folder, weights)
     found = compile_apart(model, folder / "store", workers)
-    started = time.perf_counter()
+    started, before_s = time.perf_counter(), _cpu_s(resource.RUSAGE_SELF)
     equal = list(naive_shards(folder, weights, workers)) == list(found.shards)
-    naive_s = time.perf_counter() - started
+    naive_s, naive_cpu_s = time.perf_counter() - started, _cpu_s(resource.RUSAGE_SELF) - before_s
     print(f"{total_mb:.0f} MB in {weights} weights -> {workers} shards by row")
-    print(f"compile: {found.seconds:.1f} s, {total_mb / found.seconds:.0f} MB/s: read, hashed, divided, hashed, stored")
-    print(f"numpy:   {naive_s:.1f} s, {total_mb / naive_s:.0f} MB/s: read, divided, hashed; nothing is stored")
+    print(f"compile: {_rates(total_mb, found.seconds, found.cpu_s)}: read, hashed, divided, hashed, stored")
+    print(f"numpy:   {_rates(total_mb, naive_s, naive_cpu_s)}: read, divided, hashed; nothing is stored")
     print(f"RssAnon + RssShmem: at most {found.peak_bytes / 1e6:.0f} MB, allowed {MEMORY_BYTES / 1e6:.0f} MB")
     print(f"checksums of the shards: {'equal to those of the split by numpy' if equal else 'DIFFERENT'}")
     return equal and found.peak_bytes < MEMORY_BYTES
+
+
+def _rates(mb: float, seconds: float, cpu_s: float) -> str:
+    return f"{seconds:.1f} s, {mb / seconds:.0f} MB/s; {cpu_s:.1f} s of one core, {mb / cpu_s:.0f} MB/s"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
