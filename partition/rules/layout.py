@@ -38,7 +38,11 @@ def flatten(facts: OpFacts) -> Rule | None:
 @RULES.register("Squeeze", "Unsqueeze")
 def squeeze(facts: OpFacts) -> Rule | None:
     """`a 1 b, - -> a b`, and back."""
-    shape, axes = facts.shapes[0], facts.integers("axes", 1)
+    shape = facts.shapes[0]
+    try:
+        axes = facts.integers("axes", 1)
+    except LookupError:
+        return _squeeze_by_size(facts)
     if shape is None or axes is None:
         return None
     inputs = tuple(() for _ in facts.shapes[1:])
@@ -50,6 +54,19 @@ def squeeze(facts: OpFacts) -> Rule | None:
     names = iter(axis_letters(len(shape)))
     output = tuple(REPEATED if i in new else next(names) for i in range(len(shape) + len(axes)))
     return Rule((axis_letters(len(shape)), *inputs), (output,), linear=_LINEAR)
+
+
+def _squeeze_by_size(facts: OpFacts) -> Rule | None:
+    """The same where the request gives the axes, and all sizes are known: what is not 1 stays in its order."""
+    before, after = facts.shapes[0], facts.outputs[0]
+    if before is None or after is None or not all(isinstance(dim, int) for dim in (*before, *after)):
+        return None
+    if [dim for dim in before if dim != 1] != [dim for dim in after if dim != 1]:
+        return None
+    letters = tuple(REPEATED if dim == 1 else name for name, dim in zip(axis_letters(len(before)), before, strict=True))
+    names = iter(name for name in letters if name != REPEATED)
+    output = tuple(REPEATED if dim == 1 else next(names) for dim in after)
+    return Rule((letters, ()), (output,), linear=_LINEAR, solid=frozenset(letters) - {REPEATED})
 
 
 @RULES.register("Concat")

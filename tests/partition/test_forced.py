@@ -81,6 +81,16 @@ def test_output_that_nobody_wants_stays_absent() -> None:
     assert verify(proto, None, 2, "row").split_ops == 1
 
 
+@pytest.mark.parametrize("workers", [2, 3, 4])
+def test_negative_axes_of_the_request_on_few_elements(workers: int) -> None:
+    proto = models.model([helper.make_node("ReduceMean", ["x", "axes"], ["y"])], {"x": [3, 2, 2], "axes": [1]}, ["y"])
+    proto.graph.input[1].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    proto.graph.output[0].type.CopyFrom(helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, [3, 1, 2]))
+    report = verify(proto, {"x": models.floats(3, 2, 2), "axes": np.array([-2])}, workers, "row")
+    assert report.ok, report.problems
+    assert (report.split_ops > 0) == (workers <= 3)
+
+
 @pytest.mark.parametrize("op", ["ReduceMax", "ReduceSum", "ReduceLogSumExp"])
 def test_reduction_along_a_negative_axis_of_an_empty_piece(op: str, tmp_path: Path) -> None:
     weights = {"axes": np.array([-1])}

@@ -101,11 +101,16 @@ def test_reduction_over_axes_of_the_request_has_no_rule() -> None:
 @pytest.mark.parametrize(
     ("op_type", "after", "attributes", "text"),
     [
-        ("ReduceSum", (3, 1, 2), {}, "a b c, - -> a 1 c; reduce b: sum; linear 0"),
-        ("ReduceMax", (3, 1, 2), {}, "a b c, - -> a 1 c; whole b"),
-        ("ReduceMean", (3, 2), {"keepdims": 0}, "a b c, - -> a c; whole b c; linear 0"),  # or is it c that went?
-        ("ReduceSum", (2,), {"keepdims": 0}, "a b c, - -> c; reduce a: sum; whole b c; linear 0"),
-        ("ReduceSum", (3, 2, 2), {}, "a b c, - -> a b c; linear 0"),
+        ("ReduceSum", (3, 1, 2), {}, "a b c, - -> a 1 c; reduce b: sum; linear 0; solid a b c"),
+        ("ReduceMax", (3, 1, 2), {}, "a b c, - -> a 1 c; whole b; solid a c"),
+        (
+            "ReduceMean",
+            (3, 2),
+            {"keepdims": 0},
+            "a b c, - -> a c; whole b c; linear 0; solid a",
+        ),  # or is it c that went?
+        ("ReduceSum", (2,), {"keepdims": 0}, "a b c, - -> c; reduce a: sum; whole b c; linear 0; solid a"),
+        ("ReduceSum", (3, 2, 2), {}, "a b c, - -> a b c; linear 0; solid a b c"),
     ],
 )
 def test_reduction_over_axes_of_the_request_is_seen_from_the_sizes(
@@ -114,6 +119,15 @@ def test_reduction_over_axes_of_the_request_is_seen_from_the_sizes(
     facts = OpFacts("", op_type, 18, ((3, 2, 2), (1,)), (after,), attributes)
     assert str(RULES.find(facts)) == text
     assert RULES.find(replace(facts, shapes=(("n", 2, 2), (1,)))) is None
+
+
+def test_axes_of_the_request_that_are_squeezed_are_seen_from_the_sizes() -> None:
+    facts = OpFacts("", "Unsqueeze", 18, ((3, 1, 4), (2,)), ((1, 3, 1, 1, 4),))
+    assert str(RULES.find(facts)) == "a 1 c, - -> 1 a 1 1 c; linear 0; solid a c"
+    squeezed = OpFacts("", "Squeeze", 18, ((3, 1, 1, 4), (1,)), ((3, 1, 4),))
+    assert str(RULES.find(squeezed)) == "a 1 1 d, - -> a 1 d; linear 0; solid a d"
+    assert RULES.find(replace(squeezed, outputs=((4, 3),))) is None
+    assert RULES.find(replace(squeezed, outputs=((3, 1, "n"),))) is None
 
 
 def test_unknown_op_has_no_rule() -> None:
