@@ -7,8 +7,9 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
@@ -28,8 +29,48 @@ class Model:
     examples: int
     options: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """What its registered names begin with."""
+        return self.card
 
-MODELS = (Model("digits-mlp", 20), Model("graphchallenge-1024", 60, {"layers": 3}))
+    @property
+    def source(self) -> str:
+        """What `fsd register` is given."""
+        return self.card
+
+    def truth(self) -> tuple[Arrays, Arrays]:
+        """Inputs, and what onnxruntime says of them."""
+        card = get_card(self.card)
+        options = card.parse(self.options)
+        inputs = dict(card.examples(options, self.examples).inputs)
+        with tempfile.TemporaryDirectory(prefix="fsd-") as folder:
+            return inputs, _run(card.build(options, Path(folder)), inputs)
+
+
+class Uniform(Model):
+    """A network of 16 neurons in five layers that are alike: one layer's message could be taken for another's."""
+
+    path: ClassVar = Path(__file__).parent / "data" / "uniform.onnx"
+
+    @property
+    def source(self) -> str:
+        """Its file."""
+        return str(self.path)
+
+    def truth(self) -> tuple[Arrays, Arrays]:
+        """Inputs, and what onnxruntime says of them."""
+        inputs = {"x": np.random.default_rng(1).normal(size=(self.examples, 16)).astype(np.float32)}
+        return inputs, _run(self.path, inputs)
+
+
+MODELS = (Model("digits-mlp", 20), Model("graphchallenge-1024", 60, {"layers": 3}), Uniform("uniform", 6))
+
+
+def _run(path: Path, inputs: Arrays) -> Arrays:
+    session = ort.InferenceSession(path)
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs), strict=True))
 
 
 @dataclass(frozen=True)
@@ -51,20 +92,10 @@ def register_cases(
     prefix: str = "",
 ) -> list[Case]:
     """Register every model with every strategy and number of workers, under names that begin with `prefix`."""
-    truths = {model.card: _truth(model) for model in models}
+    truths = {model.name: model.truth() for model in models}
     cases = []
     for model, strategy, count in itertools.product(models, strategies, workers):
-        name = f"{prefix}{model.card}-{strategy}-{count}"
-        client.register(model.card, name=name, strategy=strategy, workers=count, options=model.options)
-        cases.append(Case(name, count, *truths[model.card]))
+        name = f"{prefix}{model.name}-{strategy}-{count}"
+        client.register(model.source, name=name, strategy=strategy, workers=count, options=model.options)
+        cases.append(Case(name, count, *truths[model.name]))
     return cases
-
-
-def _truth(model: Model) -> tuple[Arrays, Arrays]:
-    card = get_card(model.card)
-    options = card.parse(model.options)
-    inputs = dict(card.examples(options, model.examples).inputs)
-    with tempfile.TemporaryDirectory(prefix="fsd-") as folder:
-        session = ort.InferenceSession(card.build(options, Path(folder)))
-        names = [output.name for output in session.get_outputs()]
-        return inputs, dict(zip(names, session.run(names, inputs), strict=True))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+import onnx
 import pytest
 
+from chaos.cases import MODELS, Model, Uniform
 from chaos.errors import PlanError
 from chaos.faults import KINDS, Fault
 from chaos.plan import MAX_KILLING, dump_plan, load_plan, plan_run, run_id
+from tests.chaos.uniform import uniform_network
 
 SEEDS = (0, 1, 2_026)
 
@@ -59,3 +63,14 @@ def test_a_plan_comes_back_as_it_was_left() -> None:
 def test_what_is_no_plan_is_refused(text: str) -> None:
     with pytest.raises(PlanError):
         load_plan(text)
+
+
+def test_the_uniform_network_is_the_one_that_is_committed() -> None:
+    assert onnx.load(Uniform.path) == uniform_network()
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_every_model_of_the_harness_has_inputs_and_truth(model: Model) -> None:
+    inputs, expected = model.truth()
+    assert inputs
+    assert all(np.isfinite(array).all() for array in expected.values())
