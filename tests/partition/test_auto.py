@@ -10,7 +10,7 @@ import pytest
 
 from client.verify import verify
 from partition import Options, UnsupportedModelError, compile_model
-from tests.partition import models
+from tests.partition import blocks, models
 from tests.partition.test_grids import tower
 
 NAMED = ("batch", "column", "pipeline", "row", "tensor", "batch=2,row=2", "stage=2,row=2", "batch=2,stage=2")
@@ -68,6 +68,17 @@ def test_auto_divides_no_further_than_memory_demands(
 ) -> None:
     manifest = compile_model(MODELS[name](), "auto", 4, tmp_path, options=options).manifest
     assert manifest.strategy in chosen
+
+
+@pytest.mark.parametrize("workers", [2, 3, 4])
+@pytest.mark.parametrize("name", blocks.BLOCKS)
+def test_a_transformer_block_of_one_sample_costs_two_all_reduces(name: str, workers: int) -> None:
+    """The second one, of the model's output, is a reduce: only rank 0 has to have it."""
+    proto = blocks.BLOCKS[name]()
+    report = verify(proto, models.random_inputs(proto, 1), workers, "auto", TIGHT)
+    assert report.ok, report.problems
+    assert report.exchanges == {"broadcast": 1, "all_reduce": 1, "reduce": 1}
+    assert max(rank.weight_bytes for rank in report.ranks) * workers <= 1.1 * report.model_weight_bytes
 
 
 def test_one_worker_is_serial(tmp_path: Path) -> None:
