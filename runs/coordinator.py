@@ -33,7 +33,7 @@ from runs.watch import HandOver, Watch, monotonic
 from runs.wiring import open_channel
 
 # A cold start takes some seconds. A worker that has not said hello by then is started once more.
-HEDGE_S = 20.0
+HEDGE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -195,6 +195,7 @@ class Coordinator:
             self.progress.hellos[slot] = _mapping(hello)
         except _Late:
             self.watch.lift("hedge")
+            self.progress.hedged = True
             start_workers(self.service, [self._start_message(slot) for slot in missing])
 
     def _compute(self, execution: Execution, channel: Channel, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -157,7 +157,7 @@ class Job:
             "version": self.manifest.version[:12],
             **head,
             "attempts": self.progress.attempt,
-            "calls_complete": not self.progress.abandoned,
+            "calls_complete": not (self.progress.abandoned or self.progress.hedged),
             **({"lost_request_ids": self.progress.lost} if self.progress.lost else {}),
             "seconds": round(time.time() - self.progress.started_at, 4),
             **figures(self.manifest, self.progress, reports),

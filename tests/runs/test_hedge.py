@@ -57,6 +57,7 @@ def test_only_who_is_late_is_started_once_more() -> None:
     held = coordinator._hear_hellos(cast(Any, Hall(coordinator.watch, clock, calls)))
     assert len(held) == 3
     assert [start["slot"] for start in calls.invoked] == [2]
+    assert coordinator.progress.hedged
 
 
 def test_a_worker_that_never_comes_fails_the_start_at_its_limit() -> None:
