@@ -15,6 +15,7 @@ from bundle.registry import check_name, register_model
 from handlers.environment import LambdaContext, begin, service
 from partition import Options, compile_to_store
 from partition.errors import CompileError
+from partition.grid import workers_of
 from runs.catalog import describe
 from runs.compile import CompileRequest, check_fits, fetcher
 from runs.errors import RunError
@@ -32,9 +33,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             path = locate(request.model, request.options, Path(folder), fetcher(service(), invocation), hubs=False)
             check_fits(path, invocation)
-            store = service().store
+            store, workers = service().store, workers_of(request.strategy, request.workers)
             options = Options(precision=request.precision)
-            manifest = compile_to_store(store, path, request.strategy, request.workers, name=name, options=options)
+            manifest = compile_to_store(store, path, request.strategy, workers, name=name, options=options)
             return {"status": "done", **describe(register_model(store, name, manifest), manifest)}
     except (BundleError, CompileError, RunError, ZooError) as error:
         return {"status": "failed", "error": {"type": type(error).__name__, "message": str(error), "retry": False}}

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import onnx
@@ -24,12 +25,13 @@ from partition.graph import Graph, Op, from_ir
 from partition.grid import grid_of, parse_strategy
 from partition.held import layout_bytes
 from partition.layout import Layout
+from partition.moves import BY_COST
 from partition.normalize import normalize
 from partition.planning import layout_info, make_part
 from partition.sizes import with_sizes
 from partition.sparse.fuse import Sparsity, fuse_sparse
 from partition.sparse.layers import SparseLayer
-from partition.strategy import resolve_auto
+from partition.strategy import resolve_auto, within
 
 _THREADS = 4  # that write shards at the same time: more would share one disk
 
@@ -193,7 +195,8 @@ def lay_out(prepared: Prepared, strategy: str, workers: int, options: Options) -
     if strategy == "auto":
         found = resolve_auto(prepared.graph, prepared.layers, workers, limit)
         return found.strategy, found.layout
-    layout = arrange(prepared.graph, prepared.layers, grid_of(strategy, workers), make_part)
+    place = make_part if limit is None else partial(within, limit, BY_COST)
+    layout = arrange(prepared.graph, prepared.layers, grid_of(strategy, workers), place)
     if limit is not None and (most := max(layout_bytes(layout))) > limit:
         raise UnsupportedModelError(
             f"strategy {strategy}: expected at most {limit} bytes of weights on each of {workers} workers, got {most}"

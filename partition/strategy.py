@@ -105,16 +105,16 @@ def _candidates(graph: Graph, layers: Layers, workers: int, most: int) -> Iterat
     for strategy in ("row", "column"):
         yield Candidate(strategy, _arranged(graph, layers, strategy, workers))
     for tariff in (BY_COST, BY_BYTES):
-        place = partial(_within, most, tariff)
+        place = partial(within, most, tariff)
         yield Candidate("tensor", arrange(graph, layers, grid_of("tensor", workers), place), tariff == BY_COST)
     for grid in _grids(graph, layers, workers, most):
-        place = partial(_within, most, BY_COST)
+        place = partial(within, most, BY_COST)
         candidate = Candidate(str(grid), arrange(graph, layers, grid, place))
         if min(layout_bytes(candidate.layout)) > 0:
             yield candidate
 
 
-def _within(most: int, tariff: Tariff, graph: Graph, layers: Layers, strategy: str, workers: int) -> Part:
+def within(most: int, tariff: Tariff, graph: Graph, layers: Layers, strategy: str, workers: int) -> Part:
     """A part whose ops are placed freely, if need be with all weights divided that do not fit otherwise."""
     if strategy != "tensor":
         return make_part(graph, layers, strategy, workers)

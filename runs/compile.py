@@ -27,12 +27,12 @@ class TooLargeHere(RunError):
 
 @dataclass(frozen=True)
 class CompileRequest:
-    """Event of `register`; the fields are those of `fsd register`."""
+    """Event of `register`; the fields are those of `fsd register`. workers: None = what the grid says, or 1."""
 
     model: str
     name: str = ""
     strategy: str = "auto"
-    workers: int = 1
+    workers: int | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     precision: str = "exact"
 

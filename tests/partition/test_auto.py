@@ -91,6 +91,13 @@ def test_a_limit_that_nothing_meets_is_named_with_the_least_that_is_possible(tmp
         compile_model(models.digits_mlp(), "auto", 2, tmp_path, options=Options(memory_bytes=100))
 
 
+@pytest.mark.parametrize("strategy", ["tensor", "stage=2,tensor=2"])
+def test_a_limit_presses_tensor_into_it(strategy: str) -> None:
+    report = verify(tower(), None, 4, strategy, TIGHT)
+    assert report.ok, report.problems
+    assert max(rank.weight_bytes for rank in report.ranks) * 4 <= 1.1 * report.model_weight_bytes
+
+
 def test_a_named_strategy_is_held_to_a_limit_that_is_given(tmp_path: Path) -> None:
     options = Options(weight_share=1.5)
     compile_model(models.digits_mlp(), "row", 2, tmp_path, options=options)
