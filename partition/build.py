@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from partition.graph import Graph, Op
 from partition.grid import Grid
 from partition.layout import Cut, Hop, Item, Layout, Part, Section
+from partition.policy import batch_inputs
 from partition.samples import on_some_samples, sample_axes
 from partition.sparse.layers import SparseLayer
 from partition.sparse.layerwise import apart, joined
@@ -204,7 +205,5 @@ class _Pipeline:
 
 def _samples(graph: Graph) -> int | str | None:
     """The number of samples, if the model says."""
-    from partition.policy import batch_inputs
-
     shapes = [graph.values[name].shape for name in batch_inputs(graph)]
     return next((shape[0] for shape in shapes if shape), None)
