@@ -114,7 +114,7 @@ def _skips(outcomes: Sequence[Outcome]) -> list[str]:
     reasons = Counter(o.reason.split(":")[0] for o in outcomes if o.division is None)
     texts = {"onnxruntime itself": "plain onnxruntime does not pass it here", "random": "its answer is random"}
     found = [f"{count} tests: {texts.get(reason, reason)}" for reason, count in sorted(reasons.items())]
-    return [f"Not run: {'; '.join(found) or 'none'}. Refused: a request carries tensors only."]
+    return [f"Not run: {'; '.join(found) or 'none'}."]
 
 
 def _failures(summary: Summary) -> list[str]:
