@@ -70,7 +70,8 @@ def measure(
         for count in workers:
             limit = int(LIMITS["auto"] * weight_bytes / count)
             shapes = {name: array.shape for name, array in inputs.items()}
-            settings = Options(memory_bytes=limit if strategy == "auto" else None, shapes=shapes)
+            limited = strategy == "auto" and name not in EXEMPT
+            settings = Options(memory_bytes=limit if limited else None, shapes=shapes)
             report = verify(path, inputs, count, strategy, settings)
             share = max(rank.weight_bytes for rank in report.ranks) * count / report.model_weight_bytes
             sent = predict(path, inputs, count, strategy, settings)
@@ -122,8 +123,8 @@ _HEAD = """# Built networks, divided
 `python -m bench.cards --output bench/results/cards.md`, one example each. A cell: what the fullest rank holds of the
 weights, times P (1.000 = an equal share), and the bytes of the tensors that all ranks send, which are those that the
 compiler foretold unless the cell says otherwise. Largest shares allowed:
-{limits}; `auto` is given that much memory. All answers are onnxruntime's, the worst within {worst:.1e} of an output's
-largest value.
+{limits}; `auto` is given that much memory.
+All answers are onnxruntime's, the worst within {worst:.1e} of an output's largest value.
 """
 
 
