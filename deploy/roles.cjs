@@ -84,6 +84,8 @@ module.exports = async ({ resolveVariable }) => {
     WorkerRole: role(service, 'worker', [
       read('bundles/', 'runs/', 'lanes/'),
       write('runs/'),
+      // A claim that came after the run's clean-up.
+      remove('runs/*/claims/'),
       list(),
       ...exchange(service),
       allow(['sns:Publish'], [{ Ref: 'FailureTopic' }]),

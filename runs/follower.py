@@ -48,29 +48,31 @@ def follow(service: Service, start: StartMessage, invocation: Invocation) -> dic
     if claim is None:
         log.info("left", reason="another copy has the slot")
         return {"status": "left", "reason": f"slot {start.slot} of attempt {start.attempt} is claimed"}
-    check = _leave_when_over(service, start, invocation)
+    files = RunFiles(service.objects, start.run_id)
+    check = _leave_when_over(service, start, invocation, files)
     channel = open_channel(service, start, check=check)
     try:
         return {"rank": _take_part(service, start, invocation, channel, check), "status": "done"}
     except _OVER as error:
         log.info("left", reason=str(error))
-        claims.leave(start.slot, claim)
+        claims.leave(start.slot, claim, files.has_ended)
         return {"status": "left", "reason": str(error)}
     except Exception:
-        claims.leave(start.slot, claim)
+        claims.leave(start.slot, claim, files.has_ended)
         raise
     finally:
         channel.close()
 
 
-def _leave_when_over(service: Service, start: StartMessage, invocation: Invocation) -> Callable[[], None]:
+def _leave_when_over(
+    service: Service, start: StartMessage, invocation: Invocation, files: RunFiles
+) -> Callable[[], None]:
     """A check for a slot that nobody tells of the end: it came late, its notice is gone, rank 0 is dead, time is up."""
-    watch, files = Watch(), RunFiles(service.objects, start.run_id)
-    tenures = Tenures(service.objects, start.run_id)
+    watch, tenures = Watch(), Tenures(service.objects, start.run_id)
     began_at = time.monotonic()
 
     def look() -> None:
-        if files.record() is not None:
+        if files.has_ended():
             raise RunOver(f"run {start.run_id} has ended")
         tenure = tenures.current()
         if tenure is None or tenure.attempt > start.attempt:

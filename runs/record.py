@@ -119,6 +119,10 @@ class RunFiles:
         stored = self.objects.get(self.key("record.json"))
         return None if stored is None else dict(json.loads(stored.data))
 
+    def has_ended(self) -> bool:
+        """Whether the run has its record."""
+        return self.record() is not None
+
 
 def dead_letter(answer: Mapping[str, Any]) -> bytes:
     """What is kept of a run that failed for good; nothing of any other."""
