@@ -29,7 +29,6 @@ from partition.traffic import traffic
 SLACK = 1.05
 MEMORY_BYTES = 1 << 30
 _PRESSURE = 1e6  # bytes sent that a byte on the fullest rank is worth, when nothing else helps
-_WORTH_WAITING = 0.25  # of the fewest bytes without stages
 _LARGE = 1500  # ops; a larger graph is searched less often
 _DIVISIBLE_BYTES = 1 << 16  # weights that are worth stages
 _log = logging.getLogger(__name__)
@@ -74,23 +73,11 @@ def resolve_auto(graph: Graph, layers: Layers, workers: int, limit: int | None) 
     if _weight_bytes(graph, layers) <= most and sample_axes(graph, workers) is not None:
         return Candidate("batch", _arranged(graph, layers, "batch", workers))
     found = _fitting(list(_candidates(graph, layers, workers, most)), limit)
-    found = _worth_waiting(found) if _samples(graph) <= 1 else found
     least = min((one.sent_bytes for one in found if one.spelled), default=min(one.sent_bytes for one in found))
     frugal = [one for one in found if one.sent_bytes <= SLACK * least]
     best = min(frugal, key=lambda one: (*one.price, one.sent_bytes))
     _log.info("auto: %s of %s", best.strategy, ", ".join(f"{one.strategy} {one.sent_bytes} B" for one in found))
     return best
-
-
-def _worth_waiting(found: list[Candidate]) -> list[Candidate]:
-    """Without pipelines that send more than a part of what the others do: with one sample, all stages but one wait."""
-    others = [one.sent_bytes for one in found if grid_of(one.strategy, one.layout.workers).stages == 1]
-    most = _WORTH_WAITING * min(others, default=0)
-    return [
-        one
-        for one in found
-        if not others or grid_of(one.strategy, one.layout.workers).stages == 1 or one.sent_bytes <= most
-    ]
 
 
 def _fitting(found: list[Candidate], limit: int | None) -> list[Candidate]:

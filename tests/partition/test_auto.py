@@ -75,7 +75,7 @@ def test_auto_divides_no_further_than_memory_demands(
 def test_a_transformer_block_of_one_sample_costs_two_all_reduces(name: str, workers: int) -> None:
     """The second one, of the model's output, is a reduce: only rank 0 has to have it."""
     proto = blocks.BLOCKS[name]()
-    report = verify(proto, models.random_inputs(proto, 1), workers, "auto", TIGHT)
+    report = verify(proto, models.random_inputs(proto, 1), workers, "tensor", TIGHT)
     assert report.ok, report.problems
     assert report.exchanges == {"broadcast": 1, "all_reduce": 1, "reduce": 1}
     assert max(rank.weight_bytes for rank in report.ranks) * workers <= 1.1 * report.model_weight_bytes
