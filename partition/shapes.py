@@ -70,9 +70,12 @@ def _inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
     hidden = [node for node in proto.graph.node if _is_long(node, types)]
     for node in hidden:
         node.domain = _HIDDEN
-    given = {info.name for info in (*proto.graph.value_info, *proto.graph.output)}
-    kept = [name for node in hidden for name in node.output if name in types and name not in given]
-    proto.graph.value_info.extend(onnx.ValueInfoProto(name=name, type=types[name]) for name in kept)
+    given = {info.name for info in proto.graph.output}
+    kept = {name for node in hidden for name in node.output if name in types} - given
+    others = [info for info in proto.graph.value_info if info.name not in kept]
+    del proto.graph.value_info[:]
+    proto.graph.value_info.extend(others)
+    proto.graph.value_info.extend(onnx.ValueInfoProto(name=name, type=types[name]) for name in sorted(kept))
     proto.opset_import.add(domain=_HIDDEN, version=1)
     return infer_shapes(proto, data_prop=True)
 
