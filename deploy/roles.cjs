@@ -84,8 +84,8 @@ module.exports = async ({ resolveVariable }) => {
     WorkerRole: role(service, 'worker', [
       read('bundles/', 'runs/', 'lanes/'),
       write('runs/'),
-      // A claim that came after the run's clean-up.
-      remove('runs/*/claims/'),
+      // What a worker that came after its run's clean-up has written.
+      remove('runs/*/claims/', 'runs/*/x/'),
       list(),
       ...exchange(service),
       allow(['sns:Publish'], [{ Ref: 'FailureTopic' }]),

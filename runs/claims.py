@@ -33,14 +33,9 @@ class Claims:
             etag = stored.etag if stored is not None and stored.data == name else None
         return etag
 
-    def leave(self, slot: int, etag: str, ended: Callable[[], bool]) -> None:
-        """Say that this slot's process sends nothing any more, unless the run has been cleaned up by now.
-
-        ended: whether the run has its record. Then nobody reads the claim: it was made after the clean-up, by a copy
-        that came late, and is deleted.
-        """
-        if self._objects.replace(self._key(slot), LEFT, etag) is not None and ended():
-            self._objects.remove(self._key(slot))
+    def leave(self, slot: int, etag: str) -> None:
+        """Say that this slot's process sends nothing any more, unless the run has been cleaned up by now."""
+        self._objects.replace(self._key(slot), LEFT, etag)
 
     def bar(self, slots: Iterable[int]) -> list[int]:
         """Claim the slots that have not come; the others."""

@@ -55,10 +55,12 @@ def follow(service: Service, start: StartMessage, invocation: Invocation) -> dic
         return {"rank": _take_part(service, start, invocation, channel, check), "status": "done"}
     except _OVER as error:
         log.info("left", reason=str(error))
-        claims.leave(start.slot, claim, files.has_ended)
+        claims.leave(start.slot, claim)
+        if files.has_ended():
+            files.sweep_late()
         return {"status": "left", "reason": str(error)}
     except Exception:
-        claims.leave(start.slot, claim, files.has_ended)
+        claims.leave(start.slot, claim)
         raise
     finally:
         channel.close()

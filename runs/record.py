@@ -26,6 +26,7 @@ GRACE_S = 30.0
 _RESULT = ("request.json", "input.npz", "output.npz", "record.json")
 # Who drives a run is known until its record is there.
 _KEPT = (*_RESULT, "driver.json")
+_LATE = ("claims/", "x/")  # what workers write
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,12 @@ class RunFiles:
         kept = {self.key(name) for name in _KEPT}
         for page in self.objects.keys(self.key("")):
             self.objects.delete([key for key in page if key not in kept])
+
+    def sweep_late(self) -> None:
+        """Delete claims and messages of an ended run: a worker that came after the clean-up leaves nothing behind."""
+        for name in _LATE:
+            for page in self.objects.keys(self.key(name)):
+                self.objects.delete(page)
 
     def record(self) -> dict[str, Any] | None:
         """The answer, or None while the run goes on."""

@@ -58,10 +58,10 @@ def test_rank_0_waits_for_those_that_have_not_left(objects: Objects, run_id: str
     first, second = claims.take(1), claims.take(2)
     assert first is not None
     assert second is not None
-    claims.leave(1, first, lambda: False)
+    claims.leave(1, first)
     assert claims.await_left([1, 2], 1.0, slept.append) == [2]
     assert sum(slept) == 1.0
-    claims.leave(2, second, lambda: False)
+    claims.leave(2, second)
     assert claims.await_left([1, 2], 1.0, slept.append) == []
 
 
@@ -70,13 +70,16 @@ def test_who_leaves_after_the_clean_up_leaves_nothing_behind(objects: Objects, r
     claim = claims.take(1)
     assert claim is not None
     RunFiles(objects, run_id).sweep()
-    claims.leave(1, claim, lambda: False)
+    claims.leave(1, claim)
     assert [key for page in objects.keys(f"runs/{run_id}/") for key in page] == []
 
 
-def test_claim_of_a_copy_that_came_after_the_clean_up_is_deleted(objects: Objects, run_id: str) -> None:
-    claims = Claims(objects, run_id, 1)
-    claim = claims.take(1)
-    assert claim is not None
-    claims.leave(1, claim, lambda: True)
-    assert [key for page in objects.keys(f"runs/{run_id}/") for key in page] == []
+def test_what_came_after_the_clean_up_is_deleted_and_the_answer_kept(objects: Objects, run_id: str) -> None:
+    files = RunFiles(objects, run_id)
+    assert Claims(objects, run_id, 1).take(1) is not None
+    for name in ("x/1-13/-1/0/1", "record.json"):
+        objects.put(files.key(name), b"{}")
+    assert files.has_ended()
+    files.sweep_late()
+    assert [key for page in objects.keys(files.key("")) for key in page] == [files.key("record.json")]
+    objects.remove(files.key("record.json"))
