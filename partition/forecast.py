@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 from costs.planner import Computed, Exchanged, Prediction, predict
-from partition.choices import Choice
 from partition.held import layout_bytes
 from partition.layout import Layout, Part, Section
 from partition.rules import RULES
 from partition.traffic import Sent, Shape, traffic
-from partition.work import op_work
+from partition.work import op_work, work_shares
 
 # One vCPU: onnxruntime's float32 products, and how fast weights are read from memory. Assumed, not measured on Lambda.
 MULTIPLICATIONS_PER_S = 2e10
@@ -59,18 +58,10 @@ def _seconds(part: Part) -> list[float]:
     seconds = [0.0] * part.workers
     for op, choice in zip(part.graph.ops, part.choices, strict=True):
         work = op_work(part.graph, op, RULES.find(part.graph.facts(op)))
-        for rank, share in _shares(choice, part.workers):
+        for rank, share in enumerate(work_shares(part.graph, op, choice, part.workers)):
             seconds[rank] += work * share / MULTIPLICATIONS_PER_S
     held = layout_bytes(Layout(part.graph, (Section(part, tuple(range(part.workers))),), part.workers))
     return [max(busy, nbytes / WEIGHT_BYTES_PER_S) for busy, nbytes in zip(seconds, held, strict=True)]
-
-
-def _shares(choice: Choice, workers: int) -> Iterable[tuple[int, float]]:
-    """What part of an op's work each rank does."""
-    if choice.mode == "single":
-        return [(0, 1.0)]
-    share = 1.0 if choice.mode in ("replicate", "partial") else 1.0 / workers
-    return [(rank, share) for rank in range(workers)]
 
 
 def _exchanged(sent: Sent) -> Exchanged:

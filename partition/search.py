@@ -18,6 +18,7 @@ from partition.moves import BY_COST, Tariff
 from partition.pieces import piece_bytes
 from partition.placement import ROOT, Placement
 from partition.states import Held, Holdings
+from partition.work import work_shares
 
 BEAM_WIDTH = 24
 _COMPARED = 8  # of the best states, those that others are held against
@@ -146,10 +147,10 @@ class _Search:
         return self.prices.copied * max(0, copies) + self.prices.held * held[0]
 
     def _work(self, op: Op, choice: Choice) -> float:
-        """Elements computed; rank 0 alone is as slow as all together, but wakes nobody."""
+        """Elements computed by the busiest rank; rank 0 alone is as slow as all together, but wakes nobody."""
         elements = sum(self.graph.values[name].elements for name in op.outputs if name in self.graph.values)
-        share = {"replicate": 1.1, "single": 1.0, "partial": 1.1}.get(choice.mode, 1.0 / self.workers)
-        return _ELEMENT_COST * share * elements
+        awake = 1.1 if choice.mode in ("replicate", "partial") else 1.0
+        return _ELEMENT_COST * awake * max(work_shares(self.graph, op, choice, self.workers)) * elements
 
     def acquire(self, name: str, held: Held, wanted: Placement) -> tuple[float, Held] | None:
         """What it costs to have a value, or a weight that several ops read, also as wanted, and what is held then."""

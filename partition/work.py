@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
+from partition.choices import Choice
 from partition.graph import Graph, Op
+from partition.placement import Shard
 from partition.rules import Rule
 
 
@@ -25,3 +28,22 @@ def _elements(graph: Graph, op: Op) -> int:
     """Elements of the largest of its tensors."""
     names = (name for name in (*op.reads, *op.outputs) if name in graph.values)
     return max((graph.values[name].elements for name in names), default=1)
+
+
+def work_shares(graph: Graph, op: Op, choice: Choice, workers: int) -> list[float]:
+    """What part of an op's work each rank does: an axis that is shorter than there are ranks leaves some idle."""
+    if choice.mode == "single":
+        return [1.0, *[0.0] * (workers - 1)]
+    if choice.mode in ("replicate", "partial"):
+        return [1.0] * workers
+    return next(_piece_shares(graph, op, choice, workers), [1.0 / workers] * workers)
+
+
+def _piece_shares(graph: Graph, op: Op, choice: Choice, workers: int) -> Iterator[list[float]]:
+    """Of each divided axis that is known."""
+    named = zip((*op.inputs, *op.outputs), (*choice.inputs, *choice.outputs), strict=True)
+    for name, placement in named:
+        dims = graph.values[name].cargo.dims if name in graph.values else ()
+        if isinstance(placement, Shard) and placement.axis < len(dims) and dims[placement.axis]:
+            size = dims[placement.axis]
+            yield [placement.length(size, workers, rank) / size for rank in range(workers)]
