@@ -32,7 +32,8 @@ class Environment:
         self.desk = Desk(folder)
         self.requests = RequestFaults()
         self._defect = defect
-        for client in vars(service().clients).values():
+        clients = service().clients
+        for client in (clients.s3, clients.sns, clients.sqs, clients.functions):
             self.requests.attach(client)
 
     @contextmanager

@@ -52,14 +52,18 @@ async function lockBuild(folder) {
 const zips = (folder) => fs.readdirSync(folder).filter((name) => name.endsWith('.zip'))
 const finished = (folder, name) => path.join(folder, `${name}.finished`)
 
+function unfinished(folder) {
+  return zips(folder)
+    .filter((name) => !fs.existsSync(finished(folder, name)))
+    .map((name) => path.join(folder, name))
+}
+
 function dropUnfinished(folder) {
-  for (const name of zips(folder)) {
-    if (!fs.existsSync(finished(folder, name))) fs.rmSync(path.join(folder, name))
-  }
+  for (const file of unfinished(folder)) fs.rmSync(file)
 }
 
 function markFinished(folder) {
   for (const name of zips(folder)) fs.writeFileSync(finished(folder, name), '')
 }
 
-module.exports = { lockBuild, dropUnfinished, markFinished }
+module.exports = { lockBuild, dropUnfinished, markFinished, unfinished }

@@ -5,8 +5,10 @@ const crypto = require('node:crypto')
 const fs = require('node:fs')
 const { createRequire } = require('node:module')
 const path = require('node:path')
+const { addBytecode, compileFolder } = require('./bytecode.cjs')
 const useKey = require('./keys.cjs')
-const { dropUnfinished, lockBuild, markFinished } = require('./cache.cjs')
+const { dropUnfinished, lockBuild, markFinished, unfinished } = require('./cache.cjs')
+const { trimEndpoints } = require('./requirements.cjs')
 
 // Test data and type stubs: two thirds of the compiler's packages.
 const UNUSED = [/(^|\/)tests?(\/|$)/, /\.pyi$/, /(^|\/)__pycache__(\/|$)/, /^onnx\/backend\/test\//, /^bin\//, /\.(cc|h|cpp|proto)$/]
@@ -26,6 +28,7 @@ class FsdPlugin {
     this.progress = progress
     this.hooks = {
       'before:package:initialize': () => this.beginBuild(),
+      'before:package:createDeploymentArtifacts': () => trimEndpoints(this.requirements),
       'after:package:createDeploymentArtifacts': () => this.endBuild(),
       'after:aws:package:finalize:mergeCustomProviderResources': () => this.encrypt(),
       'before:remove:remove': () => this.emptyBucket(),
@@ -36,16 +39,33 @@ class FsdPlugin {
     return path.join(this.serverless.serviceDir, this.serverless.service.custom.pythonRequirements.cacheLocation)
   }
 
+  get bytecodePython() {
+    return this.serverless.service.custom.pythonRequirements.bytecodePython
+  }
+
   async beginBuild() {
     this.release = await lockBuild(this.cache)
     dropUnfinished(this.cache)
     await this.buildCompilerLayer()
   }
 
-  // Runs after serverless-python-requirements' hook of the same name: plugins' hooks run in the order of the plugins.
+  // What serverless-python-requirements has installed by then, as it has zipped it at `endBuild`: plugins' hooks of one name
+  // run in the order of the plugins.
+  get requirements() {
+    return path.join(this.serverless.serviceDir, '.serverless', 'requirements')
+  }
+
   endBuild() {
+    this.compileModules()
     markFinished(this.cache)
     this.release()
+  }
+
+  // The compiler layer's are compiled when it is built.
+  compileModules() {
+    const python = this.bytecodePython
+    if (python) addBytecode(python, [...unfinished(this.cache), this.serverless.service.package.artifact])
+    else this.log.notice('No python3.12 here (on PATH, or FSD_PYTHON): packed without bytecode, cold starts take longer')
   }
 
   async buildCompilerLayer() {
@@ -66,6 +86,7 @@ class FsdPlugin {
       cwd: this.serverless.serviceDir,
     })
     for (const name of unusedFiles(target)) fs.rmSync(path.join(target, name), { recursive: true, force: true })
+    if (this.bytecodePython) compileFolder(this.bytecodePython, target)
     fs.writeFileSync(stampFile, stamp)
     task.remove()
   }

@@ -3,20 +3,27 @@
 // its own: there, wheels are fetched for that platform, whatever Python runs here.
 const { execFileSync } = require('node:child_process')
 const crypto = require('node:crypto')
+const fs = require('node:fs')
 const path = require('node:path')
+const { compilerFor, programText, tagOf } = require('./bytecode.cjs')
 const refusal = require('./refusal.cjs')
 
 // pip takes a platform by its exact name: a wheel tagged for an older glibc alone needs its own line.
 const GLIBCS = ['manylinux_2_28', 'manylinux_2_27', 'manylinux_2_17', 'manylinux2014']
 const MACHINES = { x86_64: 'x86_64', arm64: 'aarch64' }
 
+// What the functions call; `fsd` has botocore whole.
+const SERVICES = ['lambda', 'logs', 's3', 'sns', 'sqs', 'sts', 'cloudformation']
+const BOTOCORE_DATA = [...SERVICES, 'endpoints.json', 'partitions.json', 'sdk-default-configuration.json', '_retry.json']
+
 // Tests, stubs and the models of the hundreds of services that no function calls: most of the files to unzip at a cold start.
 const SLIM_PATTERNS = [
   '**/tests/**',
   '**/*.pyi',
   '**/boto3/examples/**',
-  '**/botocore/data/!(lambda|logs|s3|sns|sqs|sts|cloudformation|endpoints.json|partitions.json|sdk-default-configuration.json|_retry.json)',
+  `**/botocore/data/!(${BOTOCORE_DATA.join('|')})`,
   '**/onnxruntime/{tools,transformers,quantization,datasets,backend}/**',
+  '**/numpy/{distutils,f2py}/**',
   // For programs in C: Python's module has all of it in itself.
   '**/onnxruntime/capi/libonnxruntime.so*',
   '**/zstandard/_cffi*',
@@ -42,9 +49,22 @@ function cacheFolder(target, ...settings) {
   return path.join('.fsd', 'build', `${target}-${key}`)
 }
 
+// The first client of every cold start reads the endpoints of all services: 1.2 MB of JSON, of which these take 45 KB.
+function trimEndpoints(folder) {
+  const file = path.join(folder, 'botocore', 'data', 'endpoints.json')
+  const endpoints = JSON.parse(fs.readFileSync(file, 'utf8'))
+  for (const partition of endpoints.partitions) {
+    const wanted = Object.entries(partition.services).filter(([name]) => SERVICES.includes(name))
+    partition.services = Object.fromEntries(wanted)
+  }
+  fs.writeFileSync(file, JSON.stringify(endpoints))
+}
+
 module.exports = async ({ resolveVariable }) => {
   const local = process.env.FSD_TARGET === 'local'
   const pythonBin = process.env.FSD_PYTHON || path.join('.venv', 'bin', 'python')
+  const bytecodePython = local ? pythonBin : compilerFor('cpython-312', pythonBin, 'python3.12')
+  const bytecode = bytecodePython ? [tagOf(bytecodePython), programText()] : []
   const platform = local ? [] : awsArguments(await resolveVariable('param:architecture'))
   return {
     fileName: 'requirements/worker.txt',
@@ -58,7 +78,10 @@ module.exports = async ({ resolveVariable }) => {
     slimPatterns: SLIM_PATTERNS,
     // pip's own cache serves: it has most of the wheels since the set-up.
     useDownloadCache: false,
-    cacheLocation: cacheFolder(local ? 'local' : 'aws', platform, SLIM_PATTERNS, local ? interpreterOf(pythonBin) : 'cp312'),
+    cacheLocation: cacheFolder(local ? 'local' : 'aws', platform, SLIM_PATTERNS, bytecode, local ? interpreterOf(pythonBin) : 'cp312'),
     pipCmdExtraArgs: [...platform, '--no-deps'],
+    // For deploy/plugin.cjs: what compiles the modules that are packed.
+    bytecodePython,
   }
 }
+module.exports.trimEndpoints = trimEndpoints

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from costs.meter import Meter
 from engine.cache import ShardCache
-from runs.aws import make_clients
+from runs.aws import LazyClients
 from runs.log import Log
 from runs.service import Invocation, Service
 from runs.settings import read_settings
@@ -35,7 +35,7 @@ def service() -> Service:
     meter = Meter()
     memory_mb = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "3008"))
     cache_bytes = int(memory_mb * _CACHE_SHARE) << 20
-    return Service(read_settings(os.environ), make_clients(meter), meter, ShardCache(cache_bytes))
+    return Service(read_settings(os.environ), LazyClients(meter), meter, ShardCache(cache_bytes))
 
 
 def begin(context: LambdaContext | Any, function: str) -> Invocation:

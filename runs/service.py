@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from bundle.manifest import Manifest
 from bundle.store import S3Store
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 
-@dataclass(frozen=True)
-class Clients:
-    """AWS, as the functions use it."""
+class Clients(Protocol):
+    """AWS, as the functions use it; a client may be made when it is first asked for."""
 
-    s3: S3Client
-    sns: SNSClient
-    sqs: SQSClient
-    functions: LambdaClient
+    @property
+    def s3(self) -> S3Client: ...  # noqa: D102
+    @property
+    def sns(self) -> SNSClient: ...  # noqa: D102
+    @property
+    def sqs(self) -> SQSClient: ...  # noqa: D102
+    @property
+    def functions(self) -> LambdaClient: ...  # noqa: D102
 
 
 @dataclass

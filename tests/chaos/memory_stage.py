@@ -37,11 +37,11 @@ from runs.follower import follow
 from runs.lease import held_lanes
 from runs.objects import Objects
 from runs.serve import serve
-from runs.service import Clients, Invocation, Service
+from runs.service import Invocation, Service
 from runs.settings import Settings
 from runs.start import StartMessage
 from runs.values import dump_npz, load_npz
-from tests.runs.fakes import Clock, FakeS3
+from tests.runs.fakes import Clock, FakeClients, FakeS3
 
 SETTINGS = Settings("s", "bucket", 1, 4, "arn:topic", "http://queue", "infer", "worker", line_queue="http://line")
 KEPT = {"request.json", "input.npz", "output.npz", "record.json"}
@@ -152,8 +152,7 @@ class MemoryStage:
             self.hub.put(0, json.dumps({"requestPayload": start, "responsePayload": failure}))
 
     def _service(self, run_id: str) -> Service:
-        clients = Clients(cast(Any, self.s3), cast(Any, None), cast(Any, self), cast(Any, self))
-        here = Service(SETTINGS, clients, Meter(), ShardCache(1 << 24))
+        here = Service(SETTINGS, FakeClients(self.s3, None, self, self), Meter(), ShardCache(1 << 24))
 
         def change(channel: Channel) -> Channel:
             whole = without_deduplication(channel) if self._defect == "deduplication" else channel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -53,9 +54,7 @@ def test_the_compiler_layer_holds_onnx_and_nothing_of_the_runtime_layer(aws_pack
 
 @pytest.mark.parametrize("part", ["runtime", "compiler", "code"])
 def test_nothing_is_packed_that_no_function_reads(aws_package: Package, part: str) -> None:
-    unwanted = [
-        name for name in files(getattr(aws_package, part)) if name.endswith((".pyc", ".pyi")) or "/tests/" in name
-    ]
+    unwanted = [name for name in files(getattr(aws_package, part)) if name.endswith(".pyi") or "/tests/" in name]
     assert unwanted == []
 
 
@@ -66,7 +65,16 @@ def test_the_functions_zip_holds_exactly_the_packages_that_run_there(aws_package
         for path in (ROOT / package).rglob("*")
         if path.is_file() and (path.suffix == ".py" or path.is_relative_to(ROOT / "zoo" / "data") or path == NATIVE)
     }
-    assert set(files(aws_package.code)) == sources
+    assert {name for name in files(aws_package.code) if not name.endswith(".pyc")} == sources
+
+
+def test_endpoints_are_those_of_the_services_that_functions_call(aws_package: Package) -> None:
+    data = aws_package.runtime / "python" / "botocore" / "data"
+    partitions = json.loads((data / "endpoints.json").read_text())["partitions"]
+    assert "us-east-1" in partitions[0]["services"]["s3"]["endpoints"]
+    assert {"aws", "aws-cn", "aws-us-gov"} <= {partition["partition"] for partition in partitions}
+    services = {path.name for path in data.iterdir() if path.is_dir()}
+    assert {name for partition in partitions for name in partition["services"]} == services
 
 
 def test_every_functions_handler_is_in_the_zip(aws_package: Package) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from costs.meter import Meter
 from engine.cache import ShardCache
-from runs.service import Clients, Service
+from runs.service import Service
 from runs.settings import Settings
 
 SETTINGS = Settings("s", "bucket", 1, 16, "arn:topic", "http://queue", "infer", "worker", line_queue="http://line")
@@ -129,7 +129,16 @@ def _error(code: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": code}}, "FakeS3")
 
 
+@dataclass(frozen=True)
+class FakeClients:
+    """What stands where AWS does; what a test does not need may be None."""
+
+    s3: Any
+    sns: Any
+    sqs: Any
+    functions: Any
+
+
 def fake_service(s3: FakeS3, calls: FakeCalls) -> Service:
     """A function environment over these."""
-    clients = Clients(cast(Any, s3), cast(Any, None), cast(Any, calls), cast(Any, calls))
-    return Service(SETTINGS, clients, Meter(), ShardCache(1 << 24))
+    return Service(SETTINGS, FakeClients(s3, None, calls, calls), Meter(), ShardCache(1 << 24))
