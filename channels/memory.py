@@ -59,5 +59,10 @@ class MemoryChannel(Channel):
         del expected
         return [Incoming(data) for data in self._hub.get(self.config.slot, timeout_s)]
 
+    def _settle(self, accepted: Sequence[Incoming], refused: Sequence[Incoming]) -> None:
+        del accepted
+        for message in refused:
+            self._hub.put(self.config.slot, message.data)
+
     def _dispose(self) -> None:
         """Nothing is held: the hub belongs to whoever made it."""

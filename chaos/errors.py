@@ -9,3 +9,7 @@ class ChaosError(Exception):
 
 class PlanError(ChaosError):
     """A plan that cannot be read, or asks for what does not exist."""
+
+
+class Interrupted(ChaosError):
+    """Somebody ends the series before it is done: what there is of it is reported."""

@@ -49,7 +49,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "never_start": Kind("start", killing=True, slots="workers"),
     # The process itself.
     "kill": Kind("step", killing=True, slots="workers"),
-    "memory": Kind("step", killing=True, slots="workers"),
+    "memory": Kind("step", killing=True),
     "kill_rank_0": Kind("step", killing=True, slots="rank 0"),
 }
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
+import statistics
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from chaos.cases import Case
 from chaos.defects import DEFECTS
+from chaos.errors import Interrupted
 from chaos.faults import KINDS, Fault
 from chaos.leaks import invocations_left, leases_left, messages_left, objects_left
 from chaos.plan import MAX_KILLING, plan_run, run_id
@@ -21,15 +24,19 @@ from client.errors import ClientError
 from client.verify_compare import compare
 from runs.request import CHANNELS
 
+S = TypeVar("S")
 T = TypeVar("T")
 End = Literal["right", "typed_error", "wrong", "hang"]
 
-# On a machine whose slowest undisturbed run, cold start included, takes USUAL_S; more on slower ones.
+# On a machine where an undisturbed run in warm functions, one of as many as the series has at once, takes USUAL_S; more
+# on slower ones: nothing may count as stalled that takes no longer than a whole run.
 LIMITS = {"deadline_s": 100.0, "wait_s": 100.0, "start_s": 15.0, "stall_s": 4.0}
 LANE_WAIT_S = 60.0
-MAX_ATTEMPTS = 5
-USUAL_S = 5.0
+MAX_ATTEMPTS = 6
+USUAL_S = 4.0
 MAX_SCALE = 8.0
+# How often those who wait for a run look whether the series is interrupted.
+LOOK_S = 0.5
 # What a run may take beyond its deadline before it counts as hanging: its clean-up, and a busy machine.
 GRACE_S = 30.0
 # Self-test: the request has no deadlines, and the harness less patience.
@@ -43,6 +50,7 @@ SETTLE_S = 30.0
 class Series:
     """What to run.
 
+    runs:   how many, from number `first` on.
     defect: a safeguard to leave out (chaos.defects), or nothing.
     scale:  of all limits: how much slower than usual this machine is.
     """
@@ -51,6 +59,12 @@ class Series:
     seed: int
     defect: str = ""
     scale: float = 1.0
+    first: int = 0
+
+    @property
+    def numbers(self) -> range:
+        """Of its runs."""
+        return range(self.first, self.first + self.runs)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -76,8 +90,8 @@ class Series:
 class RunEnd:
     """How one run ended.
 
-    lane:    of a run that used a queue's lane; -1 where that is not known.
-    detail:  what went wrong, in one line.
+    case, channel: what was asked.
+    detail:        what went wrong, in one line.
     """
 
     number: int
@@ -85,9 +99,10 @@ class RunEnd:
     end: End
     planned: tuple[Fault, ...]
     seconds: float
-    ended_at: float
     attempts: int = 0
     detail: str = ""
+    case: str = ""
+    channel: str = ""
 
     @property
     def bearable(self) -> bool:
@@ -97,48 +112,71 @@ class RunEnd:
 
 @dataclass(frozen=True)
 class Result:
-    """A series that has ended: each run, the faults that were injected by run, and what was left behind."""
+    """What came of a series: each run, the faults that were injected by run, and what was left behind.
+
+    interrupted: it did not come to its end; what was left behind is not known then.
+    """
 
     ends: tuple[RunEnd, ...]
     injected: tuple[tuple[str, str], ...] = field(repr=False)
     leaks: tuple[str, ...] = ()
+    interrupted: bool = False
 
 
 def measure_scale(stage: ChaosStage, cases: Sequence[Case]) -> float:
-    """How much slower than usual this machine is: every case once, undisturbed; their functions are warm after that."""
-    seconds: list[float] = []
+    """How much slower than usual this machine is, by every case's second run, undisturbed: functions are warm then."""
 
-    def work(case: Case) -> None:
+    def work(case: Case) -> float:
         started = time.monotonic()
         Client(stage.stage).infer(case.name, case.inputs, lane_wait_s=LANE_WAIT_S)
-        seconds.append(time.monotonic() - started)
+        return time.monotonic() - started
 
-    _at_once(stage.lanes, cases, work)
-    return min(MAX_SCALE, max(1.0, max(seconds, default=0.0) / USUAL_S))
+    for _ in _at_once(stage.lanes, cases, work):
+        pass
+    return min(MAX_SCALE, max(1.0, statistics.median(_at_once(stage.lanes, cases, work)) / USUAL_S))
 
 
 def run_series(stage: ChaosStage, cases: Sequence[Case], series: Series, *, told: Callable[[RunEnd], None]) -> Result:
-    """Run a series, as many runs at once as there are lanes."""
+    """Run a series, as many runs at once as there are lanes; Interrupted, raised in `told` or by a signal, ends it."""
     ends: list[RunEnd] = []
-
-    def work(number: int) -> None:
-        ends.append(_run(stage, cases, series, number))
-        told(ends[-1])
-
-    _at_once(stage.lanes, range(series.runs), work)
-    leaks = () if series.defect else tuple(_leaks(stage, ends))
-    notes = [note for note in stage.desk.notes() if note["what"] == "fault"]
-    return Result(tuple(ends), tuple((note["run_id"], note["kind"]) for note in notes), leaks)
-
-
-def _at_once(lanes: int, items: Iterable[T], work: Callable[[T], None]) -> None:
-    with ThreadPoolExecutor(lanes) as pool:
-        for done in [pool.submit(work, item) for item in items]:
-            done.result()
+    stop = threading.Event()
+    try:
+        for end in _at_once(stage.lanes, series.numbers, lambda number: _run(stage, cases, series, number, stop)):
+            ends.append(end)
+            told(end)
+        leaks = () if series.defect else tuple(_leaks(stage))
+    except Interrupted:
+        return Result(tuple(ends), _injected(stage, ends), interrupted=True)
+    finally:
+        stop.set()
+    return Result(tuple(ends), _injected(stage, ends), leaks)
 
 
-def _run(stage: ChaosStage, cases: Sequence[Case], series: Series, number: int) -> RunEnd:
-    """One run, in a thread that may be left behind."""
+def _injected(stage: ChaosStage, ends: Sequence[RunEnd]) -> tuple[tuple[str, str], ...]:
+    """The faults that were injected into the runs that have ended."""
+    ours = {end.run_id for end in ends}
+    return tuple((note["run_id"], note["kind"]) for note in stage.desk.notes() if _is_fault_of(note, ours))
+
+
+def _is_fault_of(note: dict[str, Any], runs: set[str]) -> bool:
+    return note["what"] == "fault" and note["run_id"] in runs
+
+
+def _at_once(lanes: int, items: Iterable[S], work: Callable[[S], T]) -> Iterator[T]:
+    """What work says of each item, as it ends; `lanes` at a time. Who is left behind does not hold the caller up."""
+    pool, left = ThreadPoolExecutor(lanes), iter(items)
+    under_way: set[Future[T]] = {pool.submit(work, item) for item in itertools.islice(left, lanes)}
+    try:
+        while under_way:
+            done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            under_way |= {pool.submit(work, item) for item in itertools.islice(left, len(done))}
+            yield from (one.result() for one in done)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _run(stage: ChaosStage, cases: Sequence[Case], series: Series, number: int, stop: threading.Event) -> RunEnd:
+    """One run, in a thread that may be left behind; nobody hears of its end once `stop` is set."""
     case = cases[number % len(cases)]
     faults = plan_run(series.seed, number, case.workers, series.kinds)
     name = run_id(series.seed, number)
@@ -153,12 +191,21 @@ def _run(stage: ChaosStage, cases: Sequence[Case], series: Series, number: int) 
 
     started = time.monotonic()
     threading.Thread(target=ask, daemon=True).start()
-    try:
-        end, attempts, detail = answers.get(timeout=series.patience_s)
-    except queue.Empty:
-        end, attempts, detail = "hang", 0, f"no answer within {series.patience_s:g} s"
+    end, attempts, detail = _await(answers, series.patience_s, stop)
     seconds = time.monotonic() - started
-    return RunEnd(number, name, end, faults, seconds, time.time(), attempts, f"{case.name} {channel}: {detail}")
+    return RunEnd(number, name, end, faults, seconds, attempts, detail, case.name, channel)
+
+
+def _await(
+    answers: queue.SimpleQueue[tuple[End, int, str]], patience_s: float, stop: threading.Event
+) -> tuple[End, int, str]:
+    until = time.monotonic() + patience_s
+    while not stop.is_set() and time.monotonic() < until:
+        try:
+            return answers.get(timeout=LOOK_S)
+        except queue.Empty:
+            continue
+    return "hang", 0, f"no answer within {patience_s:g} s"
 
 
 def _ask(stage: ChaosStage, case: Case, series: Series, name: str, channel: str) -> tuple[End, int, str]:
@@ -173,13 +220,12 @@ def _ask(stage: ChaosStage, case: Case, series: Series, name: str, channel: str)
     return ("right" if difference.ok else "wrong"), attempts, "; ".join(difference.problems)
 
 
-def _leaks(stage: ChaosStage, ends: Sequence[RunEnd]) -> list[str]:
+def _leaks(stage: ChaosStage) -> list[str]:
     """What is still there when everything had time to go."""
     until = time.monotonic() + SETTLE_S
     while (left := _left(stage)) and time.monotonic() < until:
         time.sleep(1.0)
-    last = max((end.ended_at for end in ends), default=0.0)
-    return left + messages_left(stage, dict.fromkeys(range(stage.lanes), last))
+    return left + messages_left(stage)
 
 
 def _left(stage: ChaosStage) -> list[str]:

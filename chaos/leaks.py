@@ -6,9 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from channels.config import MAX_MESSAGE_BYTES
+from channels.errors import FrameError
+from channels.frame import parse_frame
+from channels.parcel import frames_for
+from channels.text import from_text
 from chaos.stage import ChaosStage
 from client.target import SERVICE
-from runs.lease import held_lanes
+from runs.faults import parse_failure
+from runs.lease import held_lanes, lane_returned_at
 from runs.objects import Objects
 
 if TYPE_CHECKING:
@@ -46,21 +52,42 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def messages_left(stage: ChaosStage, ended_at: Mapping[int, float]) -> list[str]:
+def messages_left(stage: ChaosStage) -> list[str]:
     """Messages in the lanes that were sent before the last run there had ended: what came later, nobody can take.
 
-    ended_at: when the last run of a lane ended, in seconds since 1970; 0 for a lane that none used.
+    Who returns a lane writes its lease; so S3 knows when that was, to the second.
     """
+    objects = Objects(stage.stage.s3, stage.stage.bucket)
     left = []
     for lane in range(stage.lanes):
+        returned = lane_returned_at(objects, lane)
         for slot in range(stage.ranks):
-            queue = stage.sqs.get_queue_url(QueueName=f"{SERVICE}-{stage.stage.name}-lane-{lane}-slot-{slot}")[
-                "QueueUrl"
-            ]
-            while messages := _receive(stage, queue):
-                sent = [float(message["Attributes"]["SentTimestamp"]) / 1000 for message in messages]
-                left += [f"lane {lane} slot {slot}: a message" for at in sent if at < ended_at.get(lane, 0.0)]
+            name = f"{SERVICE}-{stage.stage.name}-lane-{lane}-slot-{slot}"
+            url = stage.sqs.get_queue_url(QueueName=name)["QueueUrl"]
+            while messages := _receive(stage, url):
+                early = [message for message in messages if _sent_at(message) < returned]
+                left += [f"lane {lane} slot {slot}: {describe(message['Body'], slot)}" for message in early]
     return left
+
+
+def describe(body: str, slot: int) -> str:
+    """What a message in the queue of a slot is: a worker's frames, or Lambda's word of a failure."""
+    notice = parse_failure(body)
+    if notice is not None:
+        return f"notice of run {notice.run_id} attempt {notice.attempt}: {notice.fault.cause}"
+    try:
+        frames = frames_for(slot, from_text(body) or b"")
+        headers = [parse_frame(frame, MAX_MESSAGE_BYTES).header for frame in frames]
+    except FrameError:
+        return "a message that is not ours"
+    texts = [f"{header.tag} of slot {header.source}" for header in headers]
+    return (
+        f"run {headers[0].run_tag.hex()}... attempt {headers[0].attempt}: {', '.join(texts)}" if headers else "nothing"
+    )
+
+
+def _sent_at(message: MessageTypeDef) -> float:
+    return float(message["Attributes"]["SentTimestamp"]) / 1000
 
 
 def _receive(stage: ChaosStage, queue: str) -> Sequence[MessageTypeDef]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
@@ -17,6 +18,8 @@ from engine.session_settings import SessionSettings
 
 SHARD_LOCATION = "shard"  # what the external data of a sub-graph's initializers is called
 _LOG_ERROR = 3
+# onnxruntime has no class of its own for it: its arena's words, and the allocator's.
+_NO_MEMORY = re.compile(r"failed to allocate memory|bad_alloc|out of memory", re.IGNORECASE)
 
 
 def usable_cores() -> int:
@@ -49,6 +52,7 @@ class Session:
 
         Raises:
             KernelError: if onnxruntime refuses, or the number of inputs is wrong.
+            MemoryError: if it does not get the memory that it needs.
         """
         if len(inputs) != len(self._inputs):
             raise KernelError(f"{where}: expected {len(self._inputs)} inputs, got {len(inputs)}")
@@ -56,7 +60,11 @@ class Session:
         session = self._unblocked if any(map(_has_no_samples, inputs)) else self._session
         try:
             return self._run_ort_values(session, feeds) if self._exotic else list(session.run(self._outputs, feeds))
+        except MemoryError:
+            raise
         except Exception as error:  # onnxruntime's errors share no other base class
+            if _NO_MEMORY.search(str(error)):
+                raise MemoryError(f"{where}: onnxruntime: {_one_line(error)}") from error
             raise KernelError(f"{where}: onnxruntime: {_one_line(error)}") from error
 
     @cached_property
@@ -86,6 +94,7 @@ def build_session(
 
     Raises:
         ProgramError: if onnxruntime refuses the sub-graph.
+        MemoryError: if it does not get the memory that it needs.
     """
     values = {name: to_ort(array) for name, array in weights.items()}
     model = bytes(graph)
@@ -96,6 +105,8 @@ def build_session(
         try:
             return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors share no other base class
+            if _NO_MEMORY.search(str(error)):
+                raise MemoryError(f"sub-graph: onnxruntime: {_one_line(error)}") from error
             raise ProgramError(f"sub-graph: onnxruntime: {_one_line(error)}") from error
 
     return Session(build(True), partial(build, False))

@@ -15,12 +15,12 @@ from bundle.manifest import Manifest
 from channels.base import Channel
 from channels.errors import ChannelError, ChannelTimeout, Fenced, RunAborted
 from channels.tags import ASSIGN, HELLO, REPORT, Tag
-from engine import EngineError, needed_assets
+from engine import needed_assets
 from runs.binding import bind_ranks
 from runs.errors import DeadlineExceeded, LeaseLost, RunError, StartFailed, WorkerFailed
 from runs.execute import Execution
 from runs.failures import FailureDesk
-from runs.faults import Fault, SlotFailed, fault_of, parse_fault
+from runs.faults import LOSSES, Fault, SlotFailed, fault_of, parse_fault, worker_failed
 from runs.launch import concurrency_quota, start_workers
 from runs.patience import LOOK_S, Patience
 from runs.progress import Progress
@@ -120,24 +120,14 @@ class Coordinator:
             return self._worker_failed(error.fault, execution)
         if isinstance(error, RunAborted):
             return self._worker_failed(parse_fault(error.reason, error.source), execution)
-        if isinstance(error, ChannelError | EngineError):
+        if isinstance(error, LOSSES):
             return self._worker_failed(fault_of(0, error, self.invocation.request_id, execution.step), execution)
         return error
 
     def _worker_failed(self, fault: Fault, execution: Execution) -> WorkerFailed:
-        """The error of the caller: which rank, where in the program, why, and the request ids to look for."""
         request_id = fault.request_id or str(self.progress.hellos.get(fault.slot, {}).get("request_id", ""))
-        step = execution.step if fault.step is None else fault.step
-        details: dict[str, object] = {"slot": fault.slot, "cause": fault.cause}
-        if fault.slot in self.progress.slots:
-            details["rank"] = self.progress.slots.index(fault.slot)
-        if step is not None:
-            details["step"] = step
-        if fault.lasting:
-            details["lasting"] = fault.cause
-        where = ", ".join(f"{name} {details[name]}" for name in ("rank", "slot", "step") if name in details)
-        details["request_ids"] = [self.invocation.request_id, *([request_id] if request_id else [])]
-        return WorkerFailed(f"worker failed: {where}: {fault.cause}; request {request_id or 'not known'}", **details)
+        ids = [self.invocation.request_id, *([request_id] if request_id else [])]
+        return worker_failed(fault, self.progress.slots, ids, execution.step)
 
     def _start_message(self, slot: int) -> StartMessage:
         return StartMessage(

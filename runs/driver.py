@@ -20,6 +20,7 @@ from runs.drain import drain_lane
 from runs.errors import DeadlineExceeded, LeaseLost, ProgramFailed, RunError, StartFailed, Superseded, WorkerFailed
 from runs.execute import Execution
 from runs.failures import FailureDesk
+from runs.faults import LOSSES, fault_of, worker_failed
 from runs.keeper import Keeper
 from runs.launch import check_quota
 from runs.lease import LaneTable, Lease
@@ -71,19 +72,24 @@ class Driver:
         """
         self.watch.limit("deadline", monotonic(self.deadline), self._too_late)
         if self.manifest.world_size == 1:
-            return self._alone(inputs)
+            return self._repeat(lambda: self._alone(inputs))
         with self._lane(self._reserve()):
-            return self._attempts(inputs)
+            desk = self._desk()
+            return self._repeat(lambda: self._attempt(desk, inputs))
 
     def _too_late(self) -> DeadlineExceeded:
         return DeadlineExceeded(f"run {self.request.run_id}: not done within deadline_s={self.request.deadline_s:g}")
 
     def _alone(self, inputs: Mapping[str, Array]) -> Outcome:
         execution = Execution(self.service, self.manifest, 0, (0,))
-        with self.progress.phase("load"):
-            execution.load()
-        with self.progress.phase("compute"):
-            outputs = execution.run(None, inputs, self.watch.check, None)
+        try:
+            with self.progress.phase("load"):
+                execution.load()
+            with self.progress.phase("compute"):
+                outputs = execution.run(None, inputs, self.watch.check, None)
+        except LOSSES as error:
+            fault = fault_of(0, error, self.invocation.request_id, execution.step)
+            raise worker_failed(fault, (0,), [fault.request_id, fault.request_id], None) from error
         return Outcome(outputs, (execution.report(None, self.invocation, {}),))
 
     def _reserve(self) -> Lease:
@@ -140,24 +146,28 @@ class Driver:
         if self._lanes.release(lease):
             self._files.sweep()
 
-    def _attempts(self, inputs: Mapping[str, Array]) -> Outcome:
+    def _desk(self) -> FailureDesk:
         desk = FailureDesk(self.request.run_id, self.progress.attempt, self.progress.mac_key)
         if self.progress.channel not in BY_LANE and self.progress.lease is not None:
             desk.poll_queue(self.watch, self.service, self.progress.lease.lane)
+        return desk
+
+    def _repeat(self, attempt: Callable[[], Outcome]) -> Outcome:
+        """Attempt after attempt, until one ends well or none would."""
         while True:
             try:
-                return self._attempt(desk, inputs)
+                return attempt()
             except (StartFailed, WorkerFailed) as error:
                 self._log.error("attempt lost", error=error.to_json())
                 self._check_mendable(error)
                 self._bar_late_starts()
                 self.progress.begin_attempt()
                 self.on_attempt(self.progress.attempt)
-                desk.attempt, desk.too_few = self.progress.attempt, None
                 if isinstance(error, StartFailed):
                     self._sleep(PAUSE_S)
 
     def _attempt(self, desk: FailureDesk, inputs: Mapping[str, Array]) -> Outcome:
+        desk.attempt, desk.too_few = self.progress.attempt, None
         return Coordinator(
             self.service,
             self.manifest,

@@ -110,6 +110,13 @@ class LeaseLost(RunError):
     retry = True
 
 
+class ServiceFailed(RunError):
+    """An AWS service refused, or did not answer, after all retries of the SDK; or this process has no memory left."""
+
+    code = "service_failed"
+    retry = True
+
+
 class RunNotFound(RunError):
     """No run of that id is known."""
 

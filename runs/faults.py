@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from bundle.errors import CorruptBundleError, MissingKeyError
-from engine.errors import FeedError, KernelError, ProgramError
+from botocore.exceptions import BotoCoreError, ClientError
+
+from bundle.errors import BundleError, CorruptBundleError, MissingKeyError
+from channels.errors import ChannelError
+from engine.errors import EngineError, FeedError, KernelError, ProgramError
+from runs.errors import WorkerFailed
+
+# What costs a slot its attempt and says nothing against the next one: memory, a service that does not answer, a shard
+# that did not arrive whole. Everything else is a bug.
+LOSSES = (BotoCoreError, BundleError, ChannelError, ClientError, EngineError, MemoryError)
 
 # What these say of an attempt they say of the next one, too: the same program meets the same inputs.
 _LASTING = frozenset(
@@ -71,6 +79,26 @@ class FailureNotice:
 def fault_of(slot: int, error: BaseException, request_id: str, step: int | None) -> Fault:
     """What an exception means for the slot that raised it."""
     return Fault(slot, type(error).__name__, _one_line(str(error)), request_id, step)
+
+
+def worker_failed(fault: Fault, slots: Sequence[int], request_ids: Sequence[str], step: int | None) -> WorkerFailed:
+    """The error of the caller: which rank, where in the program, why, and the request ids to look for.
+
+    slots: of each rank, as far as that is known. request_ids: rank 0's, and that of the slot where that is known.
+    step:  of the program, where the fault does not say.
+    """
+    step = step if fault.step is None else fault.step
+    details: dict[str, object] = {"slot": fault.slot, "cause": fault.cause}
+    if fault.slot in slots:
+        details["rank"] = slots.index(fault.slot)
+    if step is not None:
+        details["step"] = step
+    if fault.lasting:
+        details["lasting"] = fault.cause
+    where = ", ".join(f"{name} {details[name]}" for name in ("rank", "slot", "step") if name in details)
+    details["request_ids"] = list(dict.fromkeys(request_ids))
+    known = request_ids[-1] if len(request_ids) > 1 else "not known"
+    return WorkerFailed(f"worker failed: {where}: {fault.cause}; request {known}", **details)
 
 
 def parse_fault(reason: str, source: int) -> Fault:

@@ -18,7 +18,8 @@ from costs import CallCount, merge
 from runs.answer import bill, figures, predictions, reported_calls, usage_of, wanted
 from runs.coordinator import Outcome
 from runs.driver import Driver, rank_0_log
-from runs.errors import Cancelled, InternalError, NoFreeLane, RunError, Superseded
+from runs.errors import Cancelled, InternalError, NoFreeLane, RunError, ServiceFailed, Superseded
+from runs.faults import LOSSES
 from runs.keeper import Keeper
 from runs.log import Log
 from runs.progress import Progress, dump_progress
@@ -200,4 +201,6 @@ def _metrics(answer: Mapping[str, Any]) -> dict[str, float]:
 def _as_json(error: Exception) -> dict[str, object]:
     if isinstance(error, RunError):
         return error.to_json()
+    if isinstance(error, LOSSES):
+        return ServiceFailed(f"{type(error).__name__}: {error}").to_json()
     return InternalError(f"{type(error).__name__}: {error}").to_json()

@@ -12,18 +12,27 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
+from chaos import injector
 from chaos.faults import KINDS, Fault
 from chaos.plan import plan_run
 from client.verify_compare import compare
 from tests.chaos.memory_stage import MemoryStage, memory_stage
 from tests.chaos.uniform import WIDTH, uniform_network
 
-# What a thread can suffer: no requests of an SDK, no limit of memory; a killed rank 0 takes its client with it here.
-BEARABLE = tuple(
-    kind for kind, what in KINDS.items() if what.place != "request" and kind not in ("memory", "kill_rank_0")
-)
+# What a thread can suffer: no requests of an SDK; a killed rank 0 takes its client with it here.
+BEARABLE = tuple(kind for kind, what in KINDS.items() if what.place != "request" and kind != "kill_rank_0")
 LIMITS = {"deadline_s": 60.0, "wait_s": 60.0, "start_s": 1.5, "stall_s": 0.8, "max_attempts": 5}
 Arrays = dict[str, NDArray[Any]]
+
+
+@pytest.fixture(autouse=True)
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pressure is put on one thread alone, not on the process of the tests."""
+
+    def refuse() -> None:
+        raise MemoryError("no memory")
+
+    monkeypatch.setattr(injector, "exhaust_memory", refuse)
 
 
 @pytest.fixture(scope="module")
