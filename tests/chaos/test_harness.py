@@ -1,0 +1,113 @@
+"""The harness itself: a series in parts, one that is interrupted, and what counts as left behind."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from channels.frame import Frame, Header, pack_frame
+from channels.parcel import pack_parcel
+from channels.tags import ABORT, Tag
+from channels.text import to_text
+from channels.transport import Key, Outgoing
+from chaos import harness
+from chaos.desk import Desk
+from chaos.errors import Interrupted
+from chaos.harness import RunEnd, Series, run_series
+from chaos.leaks import describe, messages_left
+from chaos.plan import run_id
+from chaos.report import good, lines, summary
+from runs.lease import LaneTable
+from runs.objects import Objects
+from tests.runs.fakes import Clock, FakeS3
+
+RUN = "ab" * 16
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Three lanes on which every run is right at once, and nothing is left."""
+
+    def run(_stage: Any, _cases: Any, series: Series, number: int, _stop: threading.Event) -> RunEnd:
+        return RunEnd(number, run_id(series.seed, number), "right", (), 0.1, 1, "", "m-row-2", "queue")
+
+    monkeypatch.setattr(harness, "_run", run)
+    monkeypatch.setattr(harness, "_leaks", lambda _stage: [])
+    return SimpleNamespace(lanes=3, ranks=2, desk=Desk(tmp_path))
+
+
+def test_a_series_in_parts_makes_the_runs_of_the_whole(stage: Any) -> None:
+    parts = [run_series(stage, [], Series(5, 7, first=first), told=lambda _end: None) for first in (0, 5)]
+    whole = run_series(stage, [], Series(10, 7), told=lambda _end: None)
+    assert {end.run_id for part in parts for end in part.ends} == {end.run_id for end in whole.ends}
+    assert len(whole.ends) == 10
+
+
+def test_an_interrupted_series_says_what_it_has_and_that_it_is_not_all(stage: Any) -> None:
+    told: list[RunEnd] = []
+
+    def tell(end: RunEnd) -> None:
+        told.append(end)
+        stage.desk.note("fault", end.run_id, kind="drop")
+        if len(told) == 4:
+            raise Interrupted("by signal 15")
+
+    series = Series(100, 7)
+    result = run_series(stage, [], series, told=tell)
+    figures = summary(series, result, 1.0)
+    assert (figures["runs"], figures["right"], figures["faults"]["drop"]) == (4, 4, 4)
+    assert not figures["complete"]
+    assert not good(figures)
+    assert "interrupted" in lines(figures)[0]
+
+
+def test_a_series_to_its_end_is_complete(stage: Any) -> None:
+    series = Series(6, 7)
+    figures = summary(series, run_series(stage, [], series, told=lambda _end: None), 1.0)
+    assert figures["complete"]
+    assert figures["cases"] == {"m-row-2": 6}
+    assert figures["channels"] == {"queue": 6}
+    assert good(figures)
+
+
+class Queues:
+    """One message in the queue of slot 0, sent at `sent_at`."""
+
+    def __init__(self, sent_at: float, body: str) -> None:
+        attributes = {"SentTimestamp": str(int(sent_at * 1000))}
+        self.messages = [{"Body": body, "Attributes": attributes}]
+
+    def get_queue_url(self, QueueName: str) -> dict[str, str]:
+        return {"QueueUrl": QueueName}
+
+    def receive_message(self, QueueUrl: str, **_: object) -> dict[str, Any]:
+        found, self.messages = (self.messages, []) if QueueUrl.endswith("slot-0") else ([], self.messages)
+        return {"Messages": found}
+
+
+@pytest.mark.parametrize(("sent_at", "left"), [(1_009.0, 1), (1_011.0, 0)])
+def test_a_message_is_left_behind_if_a_run_was_there_to_take_it(sent_at: float, left: int) -> None:
+    clock = Clock()
+    objects = Objects(cast(Any, FakeS3(clock)), "bucket")
+    table = LaneTable(objects, 1)
+    lease = table.acquire(RUN, 60, 0)
+    clock.now += 10
+    table.release(lease)
+    inner = SimpleNamespace(s3=objects._s3, bucket="bucket", name="local")
+    stage = SimpleNamespace(stage=inner, lanes=1, ranks=2, sqs=Queues(sent_at, "?"))
+    assert messages_left(cast(Any, stage)) == ["lane 0 slot 0: a message that is not ours"] * left
+
+
+def test_what_is_left_behind_is_named() -> None:
+    header = Header(bytes.fromhex(RUN)[:4], 2, 1, Tag(ABORT), 1, 0, 0, 1, 0)
+    frame = pack_frame(Frame(header, b""), b"k" * 32)
+    parcel = to_text(pack_parcel([Outgoing(Key(1, 0, Tag(ABORT)), frame)]))
+    assert describe(parcel, 0) == "run abababab... attempt 2: step -4 micro-batch 0 of slot 1"
+    start = {"run_id": RUN, "attempt": 3, "slot": 1}
+    notice = {"requestPayload": start, "responsePayload": {"errorType": "E", "errorMessage": "m"}}
+    assert describe(json.dumps(notice), 0) == f"notice of run {RUN} attempt 3: E: m"
