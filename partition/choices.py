@@ -26,6 +26,8 @@ class Choice:
     units:   (attribute, unit): attributes that count the letter; each rank has its share, in whole units.
     sizes:   the input that lists the sizes of output 0, of which each rank has its own; None = there is none.
     looks_up: whether input 1 holds places in the whole of input 0, of which a rank has its rows.
+    directed: whether the letter are the directions of a recurrent cell.
+    guarded: whether a rank's piece may be empty though the op refuses that: see partition.guard.
     """
 
     mode: Mode
@@ -36,6 +38,8 @@ class Choice:
     units: tuple[tuple[str, int], ...] = ()
     sizes: int | None = None
     looks_up: bool = False
+    directed: bool = False
+    guarded: bool = False
 
     def needs(self, op: Op) -> Iterator[tuple[str, Placement]]:
         """(value, placement) of everything that the op reads."""
@@ -78,7 +82,15 @@ def split_by(axes: OpAxes, letter: str, division: Division = PLAIN) -> Choice | 
     outputs = tuple(shard or Partial(rule.reduce[letter]) for shard in shards[len(rule.inputs) :])
     sizes = rule.sizes if isinstance(outputs[0], Shard) else None
     return Choice(
-        "split", inputs, outputs, letter, REPLICATE, axes.local_units(letter, division), sizes, letter in rule.places
+        "split",
+        inputs,
+        outputs,
+        letter,
+        units=axes.local_units(letter, division),
+        sizes=sizes,
+        looks_up=letter in rule.places,
+        directed=letter == rule.directions,
+        guarded=axes.is_guarded(letter),
     )
 
 

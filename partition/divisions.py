@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from partition.graph import Graph, Op
+from partition.graph import MEASURED_SLICES, Graph, Op
 from partition.placement import Shard
 from partition.rules import Letters, Rule
 from partition.rules.facts import Dim
@@ -60,6 +60,7 @@ class OpAxes:
 
     def __init__(self, graph: Graph, op: Op, rule: Rule, workers: int) -> None:
         self.rule, self.op, self._workers = rule, op, workers
+        self._measures = graph.opsets.get("", 1) >= MEASURED_SLICES
         names, axes = (*op.inputs, *op.outputs), (*rule.inputs, *rule.outputs)
         self._tensors = [(name, a, _shape(graph, name)) for name, a in zip(names, axes, strict=True)]
         self._sizes = _letter_sizes([(axes, shape) for name, axes, shape in self._tensors if name])
@@ -98,11 +99,15 @@ class OpAxes:
         """Whether no rank goes without where it must not, and what is counted can be counted by each rank."""
         rule, size = self.rule, self._sizes.get(letter)
         counts = [int(self.op.attributes[name]) for name in rule.units.get(letter, ())]
-        if letter not in rule.solid and not counts:
+        if (letter not in rule.solid and not counts and letter not in rule.guard) or self.is_guarded(letter):
             return True
         if size is None or size // (division.unit * division.blocks) < self._workers:
             return False
         return not counts or (division.blocks == 1 and all(count % size == 0 for count in counts))
+
+    def is_guarded(self, letter: str) -> bool:
+        """Whether the request chooses how much there is of a letter of which the op needs some."""
+        return letter in self.rule.guard and letter not in self._sizes and self._measures
 
     def _fits(self, tensor: tuple[str, Letters, tuple[Dim, ...]], shard: Shard | None) -> bool:
         """Whether the axis is whole units, at least one for each rank; what is divided by elements may be empty.

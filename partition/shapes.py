@@ -17,6 +17,7 @@ _FAILURES = (InferenceError, ir.serde.SerdeError, EncodeError, MemoryError, Runt
 _KEPT_BYTES = 1024  # of an initializer, which may be a shape or axes
 _PROPAGATED = 1 << 12  # elements
 _HIDDEN = "fsd.hidden"
+_SIZED_AS_INPUT = frozenset({"GroupNormalization", "MeanVarianceNormalization"})  # onnx 1.23 infers nothing for these
 
 _MADE_UP = "unk__"  # what onnx calls a size that it cannot tell
 
@@ -66,6 +67,8 @@ def _inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
     Propagation writes out every list that an op reads or makes, be it of 10^12 numbers: what does that is hidden, and
     keeps what was inferred first. All else is inferred anew: a size for which a name was made up would keep that name.
     """
+    for node in proto.graph.node:
+        _simplify(node)
     types = {info.name: info.type for info in proto.graph.input} | _types(infer_shapes(proto).graph)
     hidden = [node for node in proto.graph.node if _is_long(node, types)]
     for node in hidden:
@@ -78,6 +81,14 @@ def _inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
     proto.graph.value_info.extend(onnx.ValueInfoProto(name=name, type=types[name]) for name in sorted(kept))
     proto.opset_import.add(domain=_HIDDEN, version=1)
     return infer_shapes(proto, data_prop=True)
+
+
+def _simplify(node: onnx.NodeProto) -> None:
+    """Let an op whose output is like its first input be one of which inference knows that."""
+    if node.op_type in _SIZED_AS_INPUT and node.domain in ("", "ai.onnx"):
+        node.op_type = "Identity"
+        del node.input[1:]
+        node.ClearField("attribute")
 
 
 def _is_long(node: onnx.NodeProto, types: Mapping[str, onnx.TypeProto]) -> bool:

@@ -11,7 +11,9 @@ from onnx import helper, numpy_helper
 from bundle.manifest import TensorEntry
 from engine.split import split_bounds
 from partition.cut import cut_nodes
+from partition.directions import turn
 from partition.graph import Graph, make_op
+from partition.guard import Divided, guarded
 from partition.layout import Cut
 from partition.lookup import lookup_nodes
 from partition.placement import Placement, Replicate, Shard, Single
@@ -110,8 +112,27 @@ def _add_op(piece: Piece, graph: Graph, compute: Compute, rank: int, workers: in
         sizes = _local_sizes(graph, compute, choice.sizes, rank, workers)
         node.input[choice.sizes] = sizes.name
         piece.embedded[sizes.name] = sizes
-    piece.nodes.append(node)
+    if choice.directed:
+        turn(node, rank, workers)
+    piece.nodes += _guarded(graph, compute, node) if choice.guarded else [node]
     piece.produces.update({local_name(n, p): (n, p) for n, p in zip(op.outputs, choice.outputs, strict=True) if n})
+
+
+def _guarded(graph: Graph, compute: Compute, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """The node, where the rank's piece is not empty."""
+    op, choice = compute.op, compute.choice
+    given = [
+        Divided(i, placement.axis, len(graph.values[name].shape or ()), _element_type(graph, name))
+        for i, (name, placement) in enumerate(zip(op.inputs, choice.inputs, strict=True))
+        if name and isinstance(placement, Shard)
+    ]
+    made = [Divided(i, placement.axis) for i, placement in enumerate(choice.outputs) if isinstance(placement, Shard)]
+    return guarded(node, given, made)
+
+
+def _element_type(graph: Graph, name: str) -> int:
+    kind = graph.values[name].type
+    return int(kind.tensor_type.elem_type) if kind else 0
 
 
 def _add_lookup(piece: Piece, graph: Graph, compute: Compute, rank: int, workers: int) -> None:

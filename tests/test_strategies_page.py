@@ -38,6 +38,8 @@ def _weight(size: tuple[int, ...]) -> NDArray[np.float32]:
 CONV = _model("Conv", "x w", ["n", 4, 8, 8], {"w": (6, 4, 3, 3)})
 DEPTHWISE = _model("Conv", "x w", ["n", 6, 8, 8], {"w": (6, 1, 3, 3)}, group=6)
 LSTM = _model("LSTM", "x w r", [3, "n", 8], {"w": (1, 24, 8), "r": (1, 24, 6)}, hidden_size=6)
+_BOTH = {"w": (2, 24, 8), "r": (2, 24, 6)}
+BIDIRECTIONAL = _model("LSTM", "x w r", [3, "n", 8], _BOTH, hidden_size=6, direction="bidirectional")
 NORM = _model("BatchNormalization", "x s b m v", ["n", 6], dict.fromkeys("sbmv", (6,)))
 CASES = {
     "MatMul, weight on the right": _model("MatMul", "x w", ["n", 8], {"w": (8, 6)}),
@@ -49,7 +51,8 @@ CASES = {
     "ConvTranspose": _model("ConvTranspose", "x w", ["n", 4, 8, 8], {"w": (4, 6, 3, 3)}),
     "BatchNormalization": NORM,
     "Embedding (Gather on axis 0)": _model("Gather", "w x", ["n"], {"w": (10, 16)}),
-    "LSTM, GRU, RNN": LSTM,
+    "LSTM, GRU, RNN, bidirectional": BIDIRECTIONAL,
+    "LSTM, GRU, RNN, one direction": LSTM,
 }
 SAYS = {"both": {"row", "column"}, "`row` only": {"row"}, "neither": set[str]()}
 
@@ -72,12 +75,6 @@ def is_divided(model: Model, strategy: str, folder: Path) -> bool:
 @pytest.mark.parametrize("label", list(CASES))
 def test_an_op_is_divided_where_the_page_says_so(label: str, strategy: str, tmp_path: Path) -> None:
     assert is_divided(CASES[label], strategy, tmp_path) is (strategy in divided_under(label))
-
-
-@pytest.mark.parametrize("strategy", ["batch", "row", "column"])
-@pytest.mark.parametrize("model", [LSTM], ids=lambda model: str(model.graph.name))
-def test_an_op_that_is_kept_whole_is_so_under_every_strategy(model: Model, strategy: str, tmp_path: Path) -> None:
-    assert compile_model(model, strategy, 2, tmp_path).manifest.info["split_ops"] == 0
 
 
 @pytest.mark.parametrize("strategy", ["row", "column"])

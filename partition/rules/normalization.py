@@ -30,7 +30,7 @@ def instance_norm(facts: OpFacts) -> Rule | None:
 
 @RULES.register("GroupNormalization")
 def group_norm(facts: OpFacts) -> Rule | None:
-    """`n (c 2) x0, (c 2), (c 2) -> n (c 2) x0; units c: num_groups`.
+    """`n (c 2) x0, (c 2), (c 2) -> n (c 2) x0; units c: num_groups; guard n`.
 
     onnxruntime 1.31 refuses to normalise no samples.
     """
@@ -48,7 +48,7 @@ def group_norm(facts: OpFacts) -> Rule | None:
         whole=frozenset(spatial),
         row=channel,
         column=channel,
-        solid=frozenset({"n"}),
+        guard=frozenset({"n"}),
         units={"c": ("num_groups",)},
     )
 

@@ -16,6 +16,9 @@ can be divided along each of its letters, in whole multiples of what is behind t
 that are before it. `units h: num_heads` says that the attribute counts the letter: each rank counts its own part.
 `sizes 1` says that input 1, a constant, lists the sizes of the first output: each rank gets those of its own part.
 `places v: 1` says that input 1 holds places along `v`: a rank looks up those in its own part, and has 0 for the others.
+`directions d` says that `d` are the directions of a recurrent cell: a rank computes one, and its attributes say which.
+`guard b` says that the op refuses an empty piece of `b`: a rank without any gives it one element of zeros, and drops
+what comes of it.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from partition.errors import RuleError
 
 Letters = tuple[str, ...]
 REPEATED = "1"
-_WORDS = ("reduce", "whole", "row", "column", "linear", "solid", "units", "sizes", "places")
+_WORDS = ("reduce", "whole", "row", "column", "linear", "solid", "units", "sizes", "places", "directions", "guard")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Rule:
     units:  letter -> attributes that count it, or a multiple of it (groups, heads); such a letter is solid too.
     sizes:  the input that lists the sizes of the first output; None = there is none.
     places: letter -> the input that holds places along it.
+    directions: letter of the directions of a recurrent cell; empty = not divided along them.
+    guard:  letters whose pieces may be empty only if nobody notices; every output has them.
     """
 
     inputs: tuple[Letters, ...]
@@ -56,6 +61,8 @@ class Rule:
     units: dict[str, tuple[str, ...]] = field(default_factory=dict)
     sizes: int | None = None
     places: dict[str, int] = field(default_factory=dict)
+    directions: str = ""
+    guard: frozenset[str] = frozenset()
 
     @property
     def letters(self) -> tuple[str, ...]:
@@ -77,6 +84,8 @@ class Rule:
         parts += [f"units {letter}: {' '.join(names)}" for letter, names in self.units.items()]
         parts += [f"sizes {self.sizes}"] if self.sizes is not None else []
         parts += [f"places {letter}: {position}" for letter, position in self.places.items()]
+        parts += [f"directions {self.directions}"] if self.directions else []
+        parts += [f"guard {' '.join(sorted(self.guard))}"] if self.guard else []
         return "; ".join(parts)
 
     @staticmethod
@@ -103,6 +112,8 @@ class Rule:
             units=dict(_units(text, item) for item in found.get("units", [])),
             sizes=next((int(item) for item in found.get("sizes", [])), None),
             places={letter: int(names[0]) for letter, names in (_units(text, x) for x in found.get("places", []))},
+            directions="".join(found.get("directions", [])),
+            guard=frozenset(" ".join(found.get("guard", [])).split()),
         )
 
 

@@ -273,7 +273,7 @@ POOLING = [
     Golden(_case("InstanceNormalization", _IMAGE, _MEAN, _MEAN), "n c x0 x1, c, c -> n c x0 x1; whole x0 x1"),
     Golden(
         _case("GroupNormalization", _SIX, _floats(6), _floats(6), num_groups=6, version=21, weights=(1, 2)),
-        "n c x0 x1, c, c -> n c x0 x1; whole x0 x1; row c; column c; solid n; units c: num_groups",
+        "n c x0 x1, c, c -> n c x0 x1; whole x0 x1; row c; column c; units c: num_groups; guard n",
     ),
     Golden(_case("LRN", _IMAGE, size=3), "a b c d -> a b c d; whole b"),
     Golden(_case("LpNormalization", X, axis=1), "a b -> a b; whole b"),

@@ -100,18 +100,67 @@ ATTENTION.append(
 )
 
 _W, _R = _floats(1, 24, 8), _floats(1, 24, 6)
+_TWO_W, _TWO_R, _TWO_B = _floats(2, 24, 8, low=-1, high=1), _floats(2, 24, 6, low=-1, high=1), _floats(2, 48)
+_STATES = _floats(2, 3, 6)
+_OWN_W, _OWN_R = _TWO_W[:, :6], _TWO_R[:, :6]
 RECURRENT = [
     Golden(
         _case("LSTM", _floats(4, 3, 8), _W, _R, None, _B, hidden_size=6, outputs=3),
-        "s b i, -, -, -, b -> s d b h, d b h, d b h; whole d h i s; solid b",
+        "s b i, d g i, d g h, -, b -> s d b h, d b h, d b h; whole d g h i s; guard b",
     ),
     Golden(
-        _case("GRU", _floats(4, 3, 8), _W[:, :18], _R[:, :18], hidden_size=6, outputs=2),
-        "s b i, -, - -> s d b h, d b h; whole d h i s; solid b",
+        _case("GRU", _floats(4, 3, 8), _W[:, :18], _R[:, :18], hidden_size=6, outputs=2, direction="reverse"),
+        "s b i, d g i, d g h -> s d b h, d b h; whole d g h i s; guard b",
     ),
     Golden(
         _case("RNN", _floats(4, 3, 8), _W[:, :6], _R[:, :6], hidden_size=6),
-        "s b i, -, - -> s d b h; whole d h i s; solid b",
+        "s b i, d g i, d g h -> s d b h; whole d g h i s; guard b",
+    ),
+    Golden(
+        _case(
+            "LSTM",
+            _floats(4, 3, 8),
+            _TWO_W,
+            _TWO_R,
+            _TWO_B,
+            _B,
+            _STATES,
+            _STATES[::-1],
+            _floats(2, 18),
+            hidden_size=6,
+            direction="bidirectional",
+            outputs=3,
+            weights=(1, 2, 3, 7),
+        ),
+        "s b i, d g i, d g h, d f, b, d b h, d b h, d o -> s d b h, d b h, d b h; whole f g h i o s; "
+        "row d; column d; solid d; directions d; guard b",
+    ),
+    Golden(
+        _case(
+            "RNN",
+            _floats(4, 3, 8),
+            _OWN_W,
+            _OWN_R,
+            hidden_size=6,
+            direction="bidirectional",
+            activations=["Tanh", "Relu"],
+            weights=(1, 2),
+        ),
+        "s b i, d g i, d g h -> s d b h; whole g h i s; row d; column d; solid d; directions d; guard b",
+    ),
+    Golden(
+        _case(
+            "RNN",
+            _floats(4, 3, 8),
+            _OWN_W,
+            _OWN_R,
+            hidden_size=6,
+            direction="bidirectional",
+            activations=["LeakyRelu", "Relu"],
+            activation_alpha=[0.5],
+            weights=(1, 2),
+        ),
+        "s b i, d g i, d g h -> s d b h; whole d g h i s; guard b",
     ),
 ]
 

@@ -65,7 +65,7 @@ class Case:
             version=self.version,
             shapes=tuple(None if value is None else value.shape for value in self.inputs),
             outputs=(None,) * self.outputs,
-            attributes=self.attributes,
+            attributes={n: v.encode() if isinstance(v, str) else v for n, v in self.attributes.items()},
             constants=known,
             weights=tuple(i in self.weights for i in range(len(self.inputs))),
         )
@@ -94,13 +94,29 @@ def _holds(case: Case, rule: Rule, letter: str, whole: list[Array], parts: int) 
     axes = [_place(letters, letter, sizes) for letters in rule.inputs]
     targets = [_place(letters, letter, sizes) for letters in rule.outputs]
     local = [_localized(case, rule, letter, sizes, i, parts) for i in range(parts)]
-    pieces = [local[i].run(_cut(local[i].inputs, axes, i, parts)) for i in range(parts)]
+    pieces = [_run_part(local[i], axes, targets, i, parts, letter in rule.guard) for i in range(parts)]
     if letter in rule.places:
         pieces = [_masked(case, piece, rule.places[letter], sizes[letter], i, parts) for i, piece in enumerate(pieces)]
     return all(
         _same(want, _joined([piece[i] for piece in pieces], targets[i], rule.reduce.get(letter, "")))
         for i, want in enumerate(whole)
     )
+
+
+def _run_part(
+    case: Case, axes: list[Place | None], targets: list[Place | None], part: int, parts: int, guard: bool
+) -> list[Array]:
+    """A part's outputs; of an empty part that is guarded, what is left of those of one element of zeros."""
+    cut = _cut(case.inputs, axes, part, parts)
+    pairs = [(value, place) for value, place in zip(cut, axes, strict=True) if value is not None and place]
+    if not guard or pairs[0][0].shape[pairs[0][1][0]]:
+        return case.run(cut)
+    filled = tuple(
+        np.zeros([n or 1 for n in v.shape], v.dtype) if v is not None and p else v
+        for v, p in zip(cut, axes, strict=True)
+    )
+    made = zip(case.run(filled), targets, strict=True)
+    return [np.take(value, [], axis=place[0]) if place else value for value, place in made]
 
 
 def _letter_sizes(case: Case, rule: Rule, whole: list[Array]) -> dict[str, int]:
@@ -125,6 +141,10 @@ def _localized(case: Case, rule: Rule, letter: str, sizes: Mapping[str, int], pa
     """The op with its units counted, and the sizes of its output listed, for one part."""
     low, high = split_bounds(sizes[letter], parts)[part]
     counts = {name: case.attributes[name] * (high - low) // sizes[letter] for name in rule.units.get(letter, ())}
+    if letter == rule.directions:
+        listed = list(case.attributes.get("activations", ()))
+        counts["direction"] = ("forward", "reverse")[low]
+        counts |= {"activations": listed[low * len(listed) // 2 : high * len(listed) // 2]} if listed else {}
     inputs, place = list(case.inputs), _place(rule.outputs[0], letter, sizes)
     if rule.sizes is not None and place:
         listed = np.array(inputs[rule.sizes])
