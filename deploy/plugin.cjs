@@ -28,7 +28,7 @@ class FsdPlugin {
     this.progress = progress
     this.hooks = {
       'before:package:initialize': () => this.beginBuild(),
-      'before:package:createDeploymentArtifacts': () => trimEndpoints(this.requirements),
+      'before:package:createDeploymentArtifacts': () => this.trimRuntimeLayer(),
       'after:package:createDeploymentArtifacts': () => this.endBuild(),
       'after:aws:package:finalize:mergeCustomProviderResources': () => this.encrypt(),
       'before:remove:remove': () => this.emptyBucket(),
@@ -49,10 +49,11 @@ class FsdPlugin {
     await this.buildCompilerLayer()
   }
 
-  // What serverless-python-requirements has installed by then, as it has zipped it at `endBuild`: plugins' hooks of one name
-  // run in the order of the plugins.
-  get requirements() {
-    return path.join(this.serverless.serviceDir, '.serverless', 'requirements')
+  // serverless-python-requirements has installed it by then, and zips it at `endBuild`: plugins' hooks of one name run in the
+  // order of the plugins. Its link .serverless/requirements may not be there yet.
+  trimRuntimeLayer() {
+    const folders = fs.readdirSync(this.cache, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+    for (const { name } of folders) trimEndpoints(path.join(this.cache, name))
   }
 
   endBuild() {

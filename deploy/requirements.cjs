@@ -52,6 +52,7 @@ function cacheFolder(target, ...settings) {
 // The first client of every cold start reads the endpoints of all services: 1.2 MB of JSON, of which these take 45 KB.
 function trimEndpoints(folder) {
   const file = path.join(folder, 'botocore', 'data', 'endpoints.json')
+  if (!fs.existsSync(file)) return
   const endpoints = JSON.parse(fs.readFileSync(file, 'utf8'))
   for (const partition of endpoints.partitions) {
     const wanted = Object.entries(partition.services).filter(([name]) => SERVICES.includes(name))
