@@ -10,6 +10,8 @@ from typing import Any
 from client.division import Division
 from client.tables import align
 from costs import calls_to_json
+from costs.planner import Prediction
+from costs.sized import Estimate
 from partition.choices import Choice
 from partition.compile import lay_out, prepare
 from partition.forecast import MEMORY_MB, forecast
@@ -18,7 +20,8 @@ from partition.grid import parse_strategy
 from partition.held import layout_bytes
 from partition.layout import Layout
 from partition.traffic import Sent, traffic
-from runs.request import CHANNELS
+from runs.choice import best_channel
+from runs.request import CHANNELS, PREFERENCES
 
 
 def plan_model(model: Path, division: Division, function_mb: int = MEMORY_MB) -> dict[str, Any]:
@@ -35,6 +38,8 @@ def plan_model(model: Path, division: Division, function_mb: int = MEMORY_MB) ->
     prepared = prepare(model, options)
     chosen, layout = lay_out(prepared, strategy, workers, options)
     sent = traffic(layout, {}, {})
+    foretold = {channel: forecast(layout, channel, memory_mb=function_mb) for channel in CHANNELS}
+    estimates = {channel: Estimate(found.seconds, found.usd) for channel, found in foretold.items()}
     return {
         "strategy": chosen,
         "workers": workers,
@@ -45,7 +50,8 @@ def plan_model(model: Path, division: Division, function_mb: int = MEMORY_MB) ->
         "exchanges": [_exchange(item) for item in sent],
         "exchanged_bytes": sum(item.nbytes for item in sent),
         "exact": all(item.exact for item in sent),
-        "channels": {channel: _channel(layout, channel, function_mb) for channel in CHANNELS},
+        "channels": {name: _channel(found) for name, found in foretold.items()},
+        "auto_channel": {prefer: best_channel(estimates, prefer) for prefer in PREFERENCES},
     }
 
 
@@ -87,8 +93,7 @@ def _exchange(sent: Sent) -> dict[str, Any]:
     }
 
 
-def _channel(layout: Layout, channel: str, function_mb: int) -> dict[str, Any]:
-    found = forecast(layout, channel, memory_mb=function_mb)
+def _channel(found: Prediction) -> dict[str, Any]:
     return {"seconds": found.seconds, "usd": found.bill.usd, "calls": calls_to_json(found.calls)}
 
 
@@ -104,7 +109,9 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     lines.append(f"exchanged: {plan['exchanged_bytes']:,} bytes{'' if plan['exact'] else ', estimated'}")
     channels = plan["channels"].items()
     rows = [(name, f"{c['seconds']:.3f}", f"{c['usd']['total']:.8f}", f"{_requests(c):,}") for name, c in channels]
-    return lines + align([("channel", "seconds", "USD", "requests"), *rows])
+    lines += align([("channel", "seconds", "USD", "requests"), *rows])
+    chosen = plan["auto_channel"]
+    return [*lines, f"channel auto takes {chosen['usd']} for USD, {chosen['seconds']} for seconds"]
 
 
 def _op_lines(ops: Sequence[Mapping[str, Any]]) -> list[str]:

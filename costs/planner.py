@@ -49,10 +49,11 @@ class Exchanged:
 
 @dataclass(frozen=True)
 class Prediction:
-    """seconds: until rank 0 has the answer; calls: by operation; bill: at list prices."""
+    """seconds: until rank 0 has the answer; lambda_s: of all functions; calls: by operation; bill: at list prices."""
 
     channel: str
     seconds: float
+    lambda_s: float
     calls: Mapping[str, CallCount]
     bill: Bill
 
@@ -80,7 +81,7 @@ def predict(
             calls.append(_CALLS[channel](step))
     counted = merge(*calls)
     usage = [LambdaUsage("", memory_mb, max(1.0, clock * 1000)) for clock in clocks]
-    return Prediction(channel, clocks[0], counted, make_bill(counted, usage))
+    return Prediction(channel, clocks[0], sum(clocks), counted, make_bill(counted, usage))
 
 
 def _wait(clocks: list[float], step: Exchanged, latency_s: float) -> None:

@@ -28,6 +28,7 @@ from partition.layout import Layout
 from partition.moves import BY_COST
 from partition.normalize import normalize
 from partition.planning import layout_info, make_part
+from partition.sized import sized_info
 from partition.sizes import with_sizes
 from partition.sparse.fuse import Sparsity, fuse_sparse
 from partition.sparse.layers import SparseLayer
@@ -218,7 +219,7 @@ def emit_bundle(prepared: Prepared, layout: Layout, target: Target, folder: Path
     for output, path in zip(outputs, paths, strict=True):
         assets.update(output.blobs)
         _keep_shard(assets, output.shard, path)
-    return CompiledModel(_manifest(prepared, target, outputs, layout_info(layout)), assets)
+    return CompiledModel(_manifest(prepared, target, outputs, {**layout_info(layout), **sized_info(layout)}), assets)
 
 
 def _emit(layout: Layout, rank: int, path: Path) -> RankOutput:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
-from costs.planner import Computed, Exchanged, Prediction, predict
+from costs.planner import LATENCY_S, Computed, Exchanged, Prediction, predict
 from partition.held import layout_bytes
 from partition.layout import Layout, Part, Section
 from partition.rules import RULES
@@ -34,6 +34,12 @@ def forecast(
     """
     sent = traffic(layout, shapes or {}, sizes or {})
     return predict(_steps(layout, sent), layout.workers, channel, memory_mb)
+
+
+def forecast_all(layout: Layout, shapes: Mapping[str, Shape]) -> tuple[Prediction, ...]:
+    """The same for every channel, with these input shapes."""
+    steps = tuple(_steps(layout, traffic(layout, shapes, {})))
+    return tuple(predict(steps, layout.workers, channel, MEMORY_MB) for channel in sorted(LATENCY_S))
 
 
 def _steps(layout: Layout, sent: Iterable[Sent]) -> Iterator[Computed | Exchanged]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bundle.manifest import Manifest
+from runs.choice import BY_LANE, choose_channel, wanted_channel
 from runs.claims import Claims
 from runs.coordinator import Coordinator, Outcome
 from runs.drain import drain_lane
@@ -31,7 +32,6 @@ from runs.request import Request
 from runs.service import Invocation, Service
 from runs.values import Array
 from runs.watch import HandOver, Watch, monotonic
-from runs.wiring import BY_LANE, choose_channel
 
 # A lease outlives three renewals that fail. One PUT each: 1.5e-5 USD a minute.
 LEASE_S = 60.0
@@ -73,7 +73,7 @@ class Driver:
         self.watch.limit("deadline", monotonic(self.deadline), self._too_late)
         if self.manifest.world_size == 1:
             return self._repeat(lambda: self._alone(inputs))
-        with self._lane(self._reserve()):
+        with self._lane(self._reserve(sum(array.nbytes for array in inputs.values()))):
             desk = self._desk()
             return self._repeat(lambda: self._attempt(desk, inputs))
 
@@ -92,12 +92,13 @@ class Driver:
             raise worker_failed(fault, (0,), [fault.request_id, fault.request_id], None) from error
         return Outcome(outputs, (execution.report(None, self.invocation, {}),))
 
-    def _reserve(self) -> Lease:
+    def _reserve(self, input_bytes: int) -> Lease:
         size = self.manifest.world_size
         if self.progress.lease is not None:
             return self.progress.lease
         with self.progress.phase("start"):
-            self.progress.channel = choose_channel(self.service, self.request.channel, size)
+            wanted = wanted_channel(self.request, self.manifest, input_bytes, self.invocation.memory_mb)
+            self.progress.channel = choose_channel(self.service, wanted, size)
             check_quota(self.service, size)
             self.progress.lease = self._lease()
         self.progress.attempt_at = time.time()

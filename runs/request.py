@@ -27,6 +27,8 @@ DEFAULT_ATTEMPTS = 3
 MAX_ATTEMPTS = 10
 MAX_KEY = 256
 CHANNELS = ("queue", "object", "hybrid")
+AUTO = "auto"
+PREFERENCES = ("usd", "seconds")
 ENCODINGS = ("json", "npz")
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _MODEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -41,7 +43,8 @@ class Request:
     run_id:     32 hex digits chosen by the caller, so that a request sent twice is one run; made up when absent.
     idempotency_key: text chosen by the caller instead of a run id, which is then made from it.
     max_usd:    refuse the request when the run must cost more; None = no limit.
-    channel:    how tensors travel between the ranks.
+    channel:    how tensors travel between the ranks; "auto" = as is predicted to be best for the request's sizes.
+    prefer:     what "auto" makes small: "usd" or "seconds".
     encoding:   of the answer's outputs: nested lists ("json") or base64 of an .npz ("npz").
     wait_s:     answer within this time: the result, or `running` while the run goes on.
     deadline_s: the run ends, one way or the other, within this time.
@@ -60,6 +63,7 @@ class Request:
     idempotency_key: str = ""
     max_usd: float | None = None
     channel: str = "queue"
+    prefer: str = "usd"
     encoding: str = "json"
     wait_s: float = DEFAULT_WAIT_S
     deadline_s: float = DEFAULT_DEADLINE_S
@@ -95,7 +99,8 @@ def parse_request(event: object) -> Request:
         run_id=_run_id(event),
         idempotency_key=_text(event, "idempotency_key"),
         max_usd=_usd(event, "max_usd"),
-        channel=_choice(event, "channel", CHANNELS),
+        channel=_choice(event, "channel", (*CHANNELS, AUTO)),
+        prefer=_choice(event, "prefer", PREFERENCES),
         encoding=_choice(event, "encoding", ENCODINGS),
         wait_s=_seconds(event, "wait_s", DEFAULT_WAIT_S),
         deadline_s=_seconds(event, "deadline_s", DEFAULT_DEADLINE_S),

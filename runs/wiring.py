@@ -1,4 +1,4 @@
-"""Decides which channel a run takes, and builds the end of it that belongs to one slot."""
+"""Builds the end of a run's channel that belongs to one slot."""
 
 from __future__ import annotations
 
@@ -13,31 +13,6 @@ from channels.queue import QueueChannel, QueueSettings
 from runs.lease import LaneTable
 from runs.service import Service
 from runs.start import StartMessage
-
-# Channels that receive from the lane's queues: what Lambda tells rank 0 of dead workers comes with the rest.
-BY_LANE = frozenset({"hybrid", "queue"})
-
-
-def choose_channel(service: Service, wanted: str, size: int) -> str:
-    """The channel of a run of `size` ranks: the wanted one, or `object` where a lane's queues cannot carry it.
-
-    That is so when there are more ranks than queues, and while the stack is young: SNS takes up to 15 minutes to apply
-    a subscription's filter policy, and until then every queue would get every message.
-    """
-    if wanted not in BY_LANE or (size <= service.settings.ranks and _filters_work(service)):
-        return wanted
-    return "object"
-
-
-def _filters_work(service: Service) -> bool:
-    if service.settings.filter_delay_s <= 0:
-        return True
-    if service.created_at is None:
-        attributes = service.clients.sqs.get_queue_attributes(
-            QueueUrl=service.settings.queue_url(0, 0), AttributeNames=["CreatedTimestamp"]
-        )["Attributes"]
-        service.created_at = float(attributes["CreatedTimestamp"])
-    return time.time() - service.created_at >= service.settings.filter_delay_s
 
 
 def open_channel(

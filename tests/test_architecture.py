@@ -32,7 +32,16 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "zoo": frozenset(),
     "engine": frozenset({"bundle", "channels.tags", "channels.tensors"}),
     "partition": frozenset(
-        {"bundle", "costs.limits", "costs.planner", "costs.prices", "engine.codec", "engine.program", "engine.split"}
+        {
+            "bundle",
+            "costs.limits",
+            "costs.planner",
+            "costs.prices",
+            "costs.sized",
+            "engine.codec",
+            "engine.program",
+            "engine.split",
+        }
     ),
     "runs": frozenset({"bundle", "channels", "costs", "engine"}),
     "handlers": frozenset({"costs", "engine.cache", "runs"}),

@@ -14,7 +14,7 @@ from client.api import Answer, Client
 from client.errors import UsageError
 from client.progress import busy
 from client.tables import answer_lines
-from runs.request import CHANNELS
+from runs.request import AUTO, CHANNELS, PREFERENCES
 
 
 def add_commands(commands: Any) -> None:
@@ -23,7 +23,9 @@ def add_commands(commands: Any) -> None:
     infer.add_argument("model")
     infer.add_argument("--input", required=True, type=Path, metavar="X.npz", help="one array per input, by name")
     infer.add_argument("--outputs", nargs="+", metavar="NAME", help="the outputs wanted; default: all")
-    infer.add_argument("--channel", default="", help=f"how tensors travel between ranks: {' or '.join(CHANNELS)}")
+    kinds = ", ".join(CHANNELS)
+    infer.add_argument("--channel", default="", help=f"how tensors travel between ranks: {kinds}, or {AUTO}")
+    infer.add_argument("--prefer", default="", help=f"what --channel {AUTO} makes small: {' or '.join(PREFERENCES)}")
     infer.add_argument("--run-id", default="", metavar="ID", help="32 hex digits: a request sent twice is one run")
     infer.add_argument("--idempotency-key", default="", metavar="KEY", help="any text: one stored result per key")
     _add_limits(infer)
@@ -56,7 +58,7 @@ def add_output(command: argparse.ArgumentParser) -> None:
 
 def _infer(options: argparse.Namespace) -> int:
     inputs = read_npz(options.input)
-    names = ("channel", "outputs", "wait_s", "deadline_s", "idempotency_key", "max_usd")
+    names = ("channel", "prefer", "outputs", "wait_s", "deadline_s", "idempotency_key", "max_usd")
     fields = {name: getattr(options, name) for name in names}
     given = {name: value for name, value in fields.items() if value not in (None, "")}
     if options.detached:

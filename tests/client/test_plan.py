@@ -25,6 +25,7 @@ KEYS = {
     "exchanged_bytes",
     "exact",
     "channels",
+    "auto_channel",
 }
 
 

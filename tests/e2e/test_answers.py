@@ -121,3 +121,23 @@ def _invoke(deployment: Deployment, event: dict[str, Any]) -> bytes:
     stage = deployment.client.stage
     answer = stage.functions.invoke(FunctionName=stage.function("infer"), Payload=json.dumps(event).encode())
     return answer["Payload"].read()
+
+
+@pytest.mark.parametrize("prefer", ["usd", "seconds"])
+def test_auto_takes_a_channel_by_the_requests_size(
+    deployment: Deployment,
+    registered_digits: Register,
+    digits: Digits,
+    digits_expected: NDArray[np.float32],
+    prefer: str,
+) -> None:
+    name = registered_digits("row", 3)
+    few = {"x": digits["x"][:1]}
+    many = {"x": np.tile(digits["x"], (60, 1))}
+    small, large = (deployment.client.infer(name, x, channel="auto", prefer=prefer) for x in (few, many))
+    assert small.figures["channel"] == "queue"
+    assert large.figures["channel"] in ("queue", "hybrid", "object")
+    if prefer == "usd":
+        assert large.figures["channel"] != "queue"
+    assert np.abs(small.outputs["y"] - digits_expected[:1]).max() <= 1e-5
+    assert np.abs(large.outputs["y"] - np.tile(digits_expected, (60, 1))).max() <= 1e-5

@@ -1,0 +1,57 @@
+"""Decides which channel a run takes: the wanted one, or what `auto` finds best for the request's sizes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from bundle.manifest import Manifest
+from costs.sized import Estimate, estimates, from_info
+from runs.request import AUTO, CHANNELS, Request
+from runs.service import Service
+
+# Channels that receive from the lane's queues: what Lambda tells rank 0 of dead workers comes with the rest.
+BY_LANE = frozenset({"hybrid", "queue"})
+
+
+def wanted_channel(request: Request, manifest: Manifest, input_bytes: int, memory_mb: int) -> str:
+    """The channel that a request asks for, or what `auto` takes for it.
+
+    input_bytes: of the request's tensors; memory_mb: of the functions.
+    """
+    if request.channel != AUTO:
+        return request.channel
+    points = from_info(manifest.info)
+    return best_channel(estimates(points, input_bytes, manifest.world_size, memory_mb), request.prefer)
+
+
+def choose_channel(service: Service, wanted: str, size: int) -> str:
+    """The channel of a run of `size` ranks: the wanted one, or `object` where a lane's queues cannot carry it.
+
+    That is so when there are more ranks than queues, and while the stack is young: SNS takes up to 15 minutes to apply
+    a subscription's filter policy, and until then every queue would get every message.
+    """
+    if wanted not in BY_LANE or (size <= service.settings.ranks and _filters_work(service)):
+        return wanted
+    return "object"
+
+
+def best_channel(found: Mapping[str, Estimate], prefer: str) -> str:
+    """The channel with the least "usd" or "seconds"; of equal ones, and where nothing is known, the first."""
+    known = [channel for channel in CHANNELS if channel in found]
+    return min(known, key=lambda channel: _rank(found[channel], prefer), default=CHANNELS[0])
+
+
+def _rank(found: Estimate, prefer: str) -> tuple[float, float]:
+    return (found.seconds, found.usd) if prefer == "seconds" else (found.usd, found.seconds)
+
+
+def _filters_work(service: Service) -> bool:
+    if service.settings.filter_delay_s <= 0:
+        return True
+    if service.created_at is None:
+        attributes = service.clients.sqs.get_queue_attributes(
+            QueueUrl=service.settings.queue_url(0, 0), AttributeNames=["CreatedTimestamp"]
+        )["Attributes"]
+        service.created_at = float(attributes["CreatedTimestamp"])
+    return time.time() - service.created_at >= service.settings.filter_delay_s
