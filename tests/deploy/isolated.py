@@ -43,7 +43,7 @@ def main() -> None:
         if not callable(getattr(importlib.import_module(module), function)):
             raise TypeError(f"{handler} is no function")
     outputs = run_model(job["model"]) if job["model"] else None
-    names = ("numpy", "onnxruntime", "boto3", "zstandard", "onnx")
+    names = ("numpy", "onnxruntime", "botocore", "zstandard", "onnx")
     versions = {name: sys.modules[name].__version__ for name in names if name in sys.modules}
     print(json.dumps({"outside": outside(job["path"]), "outputs": outputs, "versions": versions}))
 

@@ -99,7 +99,7 @@ def test_a_session_runs_in_the_aws_package(aws_package: Package, aws_python: Pat
 def test_packed_versions_are_the_locked_ones(local_package: Package) -> None:
     locked = dict(line.split("==") for line in (ROOT / "requirements" / "worker.txt").read_text().split())
     versions = run_isolated(Path(sys.executable), local_package, "worker", MODEL)["versions"]
-    assert {"numpy", "onnxruntime", "boto3"} <= versions.keys()
+    assert {"numpy", "onnxruntime", "botocore"} <= versions.keys()
     assert {name: locked[name] for name in versions} == versions
 
 
