@@ -26,6 +26,7 @@ from client.cancel import cancel_run
 from client.delivery import POLL_S, deliver
 from client.errors import ClientError, UsageError
 from client.logs import LogLine, logs_of_run
+from client.revival import Reviver
 from client.target import Stage, find_stage
 from runs.catalog import describe_model, list_models
 from runs.errors import RunError, RunNotFound
@@ -131,13 +132,13 @@ class Client:
         return self.answer(answer)
 
     def result(self, run_id: str, *, wait: bool = False) -> Answer:
-        """The answer of a run, now or when it has one.
+        """The answer of a run, now or when it has one. Who waits calls the next driver where one is silent.
 
         Raises:
             RunFailed: the run ended without an answer.
             UsageError: there is no such run.
         """
-        files, look_at = RunFiles(self._objects, run_id), 0.0
+        files, look_at, reviver = RunFiles(self._objects, run_id), 0.0, Reviver(self.stage, self._objects, run_id)
         while True:
             answer = files.record()
             if answer is not None:
@@ -147,6 +148,7 @@ class Client:
                 look_at = time.monotonic() + LOOK_S
             if not wait:
                 return Answer(run_id, "running", {}, {"run_id": run_id, "status": "running"})
+            reviver.look()
             time.sleep(POLL_S)
 
     def cancel(self, run_id: str) -> dict[str, Any]:

@@ -6,9 +6,11 @@ A request that is sent twice is one run, so that nothing is computed twice that 
 from __future__ import annotations
 
 import json
+import queue
 import random
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError as AwsError
@@ -29,6 +31,9 @@ SLOWER, MAX_POLL_S = 1.2, 2.0
 BACKOFF_S = 0.5
 # Throttled, and the service's own errors.
 _AGAIN = frozenset({429, 500, 502, 503, 504})
+# A driver that renews its term no more, or an answer that the connection lost without a word: looked for from
+# ATTEND_S on, every LOOK_S, and believed DOUBT_S later.
+ATTEND_S, LOOK_S, DOUBT_S = 15.0, 2.0, 5.0
 # How long a function may take from its invocation until it has accepted the request, cold start included.
 START_S = 60.0
 
@@ -43,7 +48,7 @@ def deliver(stage: Stage, objects: Objects, event: Mapping[str, Any], run_id: st
     for sent in range(SENDS):
         if sent:
             time.sleep(random.uniform(0, BACKOFF_S * 2**sent))
-        answer, cause = invoke(stage, "infer", event)
+        answer, cause = _attend(lambda: invoke(stage, "infer", event), files)
         if answer is None and not cause:
             _await_claim(files)
         answer = answer or _outlast(files)
@@ -52,7 +57,55 @@ def deliver(stage: Stage, objects: Objects, event: Mapping[str, Any], run_id: st
     raise CloudError(f"infer failed {SENDS} times: {cause or 'the connection was lost'}")
 
 
-def invoke(stage: Stage, function: str, event: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
+Reply = tuple[dict[str, Any] | None, str]
+
+
+def _attend(call: Callable[[], Reply], files: RunFiles) -> Reply:
+    """What `call` returns; or its run's record, or that its driver is silent, where that is known and it hangs."""
+    replies: queue.SimpleQueue[Callable[[], Reply]] = queue.SimpleQueue()
+    threading.Thread(target=lambda: replies.put(_caught(call)), daemon=True).start()
+    pause_s = ATTEND_S
+    while True:
+        try:
+            return replies.get(timeout=pause_s)()
+        except queue.Empty:
+            pause_s = LOOK_S
+        answer, silent = files.record(), _is_silent(files)
+        if answer is not None or silent:
+            return _last_word(replies) or (answer, "rank 0 is silent")
+
+
+def _caught(call: Callable[[], Reply]) -> Callable[[], Reply]:
+    """The result of a call, or its exception, for another thread."""
+    try:
+        reply = call()
+    except Exception as error:  # noqa: BLE001 - raised again by who waits
+        return _raiser(error)
+    return lambda: reply
+
+
+def _raiser(error: Exception) -> Callable[[], Reply]:
+    def again() -> Reply:
+        raise error
+
+    return again
+
+
+def _last_word(replies: queue.SimpleQueue[Callable[[], Reply]]) -> Reply | None:
+    """A reply that is under way after all."""
+    try:
+        return replies.get(timeout=DOUBT_S)()
+    except queue.Empty:
+        return None
+
+
+def _is_silent(files: RunFiles) -> bool:
+    tenures = Tenures(files.objects, files.run_id)
+    tenure = tenures.current()
+    return tenure is not None and tenures.left_s(tenure) < -DOUBT_S
+
+
+def invoke(stage: Stage, function: str, event: Mapping[str, Any]) -> Reply:
     """A function's answer; without one, why it died or was throttled, or nothing where the connection was lost.
 
     Raises:

@@ -7,6 +7,7 @@ What another attempt cannot mend ends the run at once.
 from __future__ import annotations
 
 import contextlib
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,16 @@ from runs.choice import BY_LANE, choose_channel, wanted_channel
 from runs.claims import Claims
 from runs.coordinator import Coordinator, Outcome
 from runs.drain import drain_lane
-from runs.errors import DeadlineExceeded, LeaseLost, ProgramFailed, RunError, StartFailed, Superseded, WorkerFailed
+from runs.errors import (
+    DeadlineExceeded,
+    LeaseLost,
+    NoFreeSlots,
+    ProgramFailed,
+    RunError,
+    StartFailed,
+    Superseded,
+    WorkerFailed,
+)
 from runs.execute import Execution
 from runs.failures import FailureDesk
 from runs.faults import LOSSES, fault_of, worker_failed
@@ -41,8 +51,9 @@ HAND_OVER_LEASE_S = 180.0
 LEASE_CHECK_S = 1.0
 # How long the clean-up of a failed run waits for its workers to leave.
 LEAVE_S = 5.0
-# Before workers are started again that did not all start: other runs may end meanwhile.
-PAUSE_S = 1.0
+# Before workers are started again that did not all start: other runs may end meanwhile. Two runs of which each holds
+# slots that the other lacks must not try again in step.
+PAUSE_S, MAX_PAUSE_S = 0.5, 8.0
 
 
 @dataclass
@@ -165,7 +176,7 @@ class Driver:
                 self.progress.begin_attempt()
                 self.on_attempt(self.progress.attempt)
                 if isinstance(error, StartFailed):
-                    self._sleep(PAUSE_S)
+                    self._sleep(min(MAX_PAUSE_S, PAUSE_S * 2**self.progress.refused) * random.uniform(0.5, 1.5))
 
     def _attempt(self, desk: FailureDesk, inputs: Mapping[str, Array]) -> Outcome:
         desk.attempt, desk.too_few = self.progress.attempt, None
@@ -189,7 +200,10 @@ class Driver:
             raise ProgramFailed(f"the same in {self.progress.attempt} attempts: {error}", **error.details) from error
         if cause:
             self.progress.causes.append(cause)
-        if self.progress.attempt >= self.request.max_attempts:
+        waited_s = time.time() - self.progress.started_at
+        if isinstance(error, NoFreeSlots) and waited_s < self.request.start_s:
+            self.progress.refused += 1
+        elif self.progress.attempt - self.progress.refused >= self.request.max_attempts:
             raise error
 
     def _bar_late_starts(self) -> list[int]:

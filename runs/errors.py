@@ -56,6 +56,10 @@ class StartFailed(RunError):
     retry = True
 
 
+class NoFreeSlots(StartFailed):
+    """Lambda refused to start a worker: other functions have the account's slots."""
+
+
 class WorkerFailed(RunError):
     """A worker died, ran out of memory or time, or raised. Details: rank, slot, step, cause, request_ids."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 
-from runs.errors import StartFailed
+from runs.errors import NoFreeSlots, StartFailed
 from runs.faults import SlotFailed, parse_failure
 from runs.service import Service
 from runs.watch import Watch
@@ -40,7 +40,7 @@ class FailureDesk:
         if not hmac.compare_digest(notice.mac_key.encode(), self._mac_key.encode()):
             return
         if notice.fault.throttled and self.too_few is not None:
-            raise self.too_few(f"slot {notice.fault.slot}: {notice.fault.cause}")
+            raise NoFreeSlots(str(self.too_few(f"slot {notice.fault.slot}: {notice.fault.cause}")))
         raise SlotFailed(notice.fault)
 
     def poll_queue(self, watch: Watch, service: Service, lane: int) -> None:

@@ -9,10 +9,11 @@ import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from runs.errors import QuotaTooSmall, StartFailed
+from runs.errors import NoFreeSlots, QuotaTooSmall, StartFailed
 from runs.service import Service
 from runs.start import StartMessage
 
@@ -47,18 +48,32 @@ def start_workers(service: Service, messages: Sequence[StartMessage]) -> None:
     """Invoke one worker per message; return when Lambda has accepted them all.
 
     Raises:
-        StartFailed: an invocation was refused; others may run: abort them.
+        NoFreeSlots, StartFailed: an invocation was refused; others may run: abort them.
     """
     if not messages:
         return
     with ThreadPoolExecutor(min(PARALLEL_STARTS, len(messages))) as pool:
-        errors = [error for error in pool.map(lambda message: _start(service, message), messages) if error]
-    if errors:
+        refused = [refusal for refusal in pool.map(lambda message: _start(service, message), messages) if refusal]
+    if refused:
         needed = len(messages) + 1
-        raise StartFailed(f"needed {needed} slots, got {needed - len(errors)}: {errors[0]}")
+        text = f"needed {needed} slots, got {needed - len(refused)}: slot {refused[0].slot} was not started: "
+        kind = NoFreeSlots if all(refusal.throttled for refusal in refused) else StartFailed
+        raise kind(f"{text}{refused[0].error}")
 
 
-def _start(service: Service, message: StartMessage) -> str:
+@dataclass(frozen=True)
+class _Refusal:
+    slot: int
+    error: Exception
+
+    @property
+    def throttled(self) -> bool:
+        """Whether Lambda has no slot for it now."""
+        response = self.error.response if isinstance(self.error, ClientError) else {}
+        return response.get("Error", {}).get("Code") == "TooManyRequestsException"
+
+
+def _start(service: Service, message: StartMessage) -> _Refusal | None:
     try:
         service.clients.functions.invoke(
             FunctionName=service.settings.worker_function,
@@ -66,5 +81,5 @@ def _start(service: Service, message: StartMessage) -> str:
             Payload=json.dumps(message.to_json()).encode(),
         )
     except (ClientError, BotoCoreError) as error:
-        return f"slot {message.slot} was not started: {error}"
-    return ""
+        return _Refusal(message.slot, error)
+    return None

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _MISSING = {"NoSuchKey", "404", "NotFound"}
+# DeleteObjects may fail for some keys of a batch, and the SDK repeats whole requests only.
+DELETE_TRIES = 3
 # 412: the condition does not hold; 409: another conditional write of the same key is under way.
 _LOST = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 
@@ -77,11 +79,13 @@ class Objects:
         self._s3.delete_object(Bucket=self.bucket, Key=key)
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Delete up to 1,000 objects, those that are not there included."""
-        if keys:
-            self._s3.delete_objects(
-                Bucket=self.bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
-            )
+        """Delete up to 1,000 objects, those that are not there included; again those that S3 did not delete."""
+        for _ in range(DELETE_TRIES):
+            if not keys:
+                return
+            wanted: Any = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+            answer = self._s3.delete_objects(Bucket=self.bucket, Delete=wanted)
+            keys = [error["Key"] for error in answer.get("Errors", [])]
 
     def _conditional(self, key: str, data: bytes, condition: dict[str, Any]) -> str | None:
         try:

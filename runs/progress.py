@@ -28,6 +28,7 @@ class Progress:
     mac_key:    hex digits of the run's secret, the same for all attempts, so that an older one can believe a newer.
     started_at, attempt_at: when the run and the attempt began, in seconds since 1970.
     abandoned:  an attempt was given up after its workers had been started: what they did is not in any report.
+    refused:    attempts whose workers Lambda would not start, for want of free slots: they do not count as attempts.
     hedged:     a worker was started twice: what the copy did that left is not in any report.
     lost:       request ids of the invocations that took part in it, as far as they are known.
     causes:     why earlier attempts failed, where the same cause would end the next one, too.
@@ -48,6 +49,7 @@ class Progress:
     started_at: float = field(default_factory=time.time)
     attempt_at: float = field(default_factory=time.time)
     abandoned: bool = False
+    refused: int = 0
     hedged: bool = False
     lost: list[str] = field(default_factory=list)
     causes: list[str] = field(default_factory=list)
@@ -107,6 +109,7 @@ def dump_progress(progress: Progress) -> bytes:
         "started_at": progress.started_at,
         "attempt_at": progress.attempt_at,
         "abandoned": progress.abandoned,
+        "refused": progress.refused,
         "hedged": progress.hedged,
         "lost": progress.lost,
         "causes": progress.causes,
@@ -141,6 +144,7 @@ def load_progress(data: bytes) -> Progress:
         started_at=header["started_at"],
         attempt_at=header["attempt_at"],
         abandoned=header["abandoned"],
+        refused=header["refused"],
         hedged=header["hedged"],
         lost=header["lost"],
         causes=header["causes"],

@@ -6,6 +6,7 @@ A run exists from its request on; it runs while it has no record; its record is 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,18 @@ class RunFiles:
         deadline: seconds since 1970. bundle_id: what the model's name meant when the request came.
         """
         document = {"request": request.to_json(), "deadline": deadline, "bundle_id": bundle_id}
-        return self.objects.create(self.key("request.json"), json.dumps(document).encode()) is not None
+        data = json.dumps({**document, "claim": secrets.token_hex(8)}).encode()
+        return self._create_once("request.json", data)
+
+    def _create_once(self, name: str, data: bytes) -> bool:
+        """Write one of the run's objects; False when another's is there.
+
+        The SDK's second try finds what its first one wrote, where only the answer was lost: then it is our own.
+        """
+        if self.objects.create(self.key(name), data) is not None:
+            return True
+        stored = self.objects.get(self.key(name))
+        return stored is not None and stored.data == data
 
     def read_claim(self) -> Claim:
         """The stored request.
@@ -101,7 +113,7 @@ class RunFiles:
             return stored | deleted
 
         final = with_own_cost(calls, lambda counted: answer | bill(counted), price)
-        if self.objects.create(self.key("record.json"), json.dumps(final).encode()) is None:
+        if not self._create_once("record.json", json.dumps(final).encode()):
             return self.record() or final
         if letter:
             self.objects.put(dead_letter_key(self.run_id), letter)

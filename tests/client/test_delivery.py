@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -15,6 +16,7 @@ from client.delivery import SENDS, deliver
 from client.errors import CloudError
 from client.target import Stage
 from runs.objects import Objects
+from runs.tenure import Tenure
 from tests.runs.fakes import Clock, FakeS3
 
 RUN = "ab" * 16
@@ -25,7 +27,7 @@ DIED = {"errorType": "Runtime.ExitError", "errorMessage": "signal: killed"}
 
 @dataclass
 class Functions:
-    """Lambda, whose answers are scripted: an exception, (payload, died), or a call that makes one of them."""
+    """Lambda, whose answers are scripted: an exception, (payload, died), or an event until which it does not answer."""
 
     script: list[Any]
     sent: list[Any] = field(default_factory=list)
@@ -33,6 +35,9 @@ class Functions:
     def invoke(self, FunctionName: str, Payload: bytes) -> dict[str, Any]:
         self.sent.append((FunctionName, json.loads(Payload)))
         step = self.script.pop(0)
+        if isinstance(step, threading.Event):
+            step.wait(20)
+            step = ReadTimeoutError(endpoint_url="http://cloud")
         if isinstance(step, Exception):
             raise step
         payload, died = step
@@ -43,7 +48,8 @@ class Functions:
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> FakeS3:
     """A bucket in which nothing has happened; and no pause between two sends."""
-    monkeypatch.setattr("client.delivery.BACKOFF_S", 0)
+    for name, seconds in {"BACKOFF_S": 0, "ATTEND_S": 0.05, "LOOK_S": 0.05, "DOUBT_S": 0.05}.items():
+        monkeypatch.setattr(f"client.delivery.{name}", seconds)
     return FakeS3(Clock(time.time()))
 
 
@@ -69,6 +75,34 @@ def test_a_lost_connection_is_answered_by_the_record_without_another_request(s3:
     functions = Functions([ReadTimeoutError(endpoint_url="http://cloud")])
     assert _deliver(s3, functions) == ANSWER
     assert len(functions.sent) == 1
+
+
+def test_a_connection_that_hangs_is_answered_by_the_record(s3: FakeS3) -> None:
+    s3.put_object(f"runs/{RUN}/record.json", json.dumps(ANSWER).encode())
+    hangs = threading.Event()
+    assert _deliver(s3, Functions([hangs])) == ANSWER
+    hangs.set()
+
+
+def test_a_request_whose_rank_0_is_silent_is_sent_again(s3: FakeS3) -> None:
+    expired = Tenure(expires_at=s3.clock() - 10)
+    s3.put_object(f"runs/{RUN}/driver.json", expired.encode())
+    hangs = threading.Event()
+    functions = Functions([hangs, (ANSWER, False)])
+    assert _deliver(s3, functions) == ANSWER
+    assert len(functions.sent) == 2
+    hangs.set()
+
+
+def test_a_request_whose_rank_0_renews_its_term_is_waited_for(s3: FakeS3) -> None:
+    alive = Tenure(expires_at=s3.clock() + 10)
+    s3.put_object(f"runs/{RUN}/driver.json", alive.encode())
+    working = threading.Event()
+    threading.Timer(0.5, lambda: s3.put_object(f"runs/{RUN}/record.json", json.dumps(ANSWER).encode())).start()
+    functions = Functions([working])
+    assert _deliver(s3, functions) == ANSWER
+    assert len(functions.sent) == 1
+    working.set()
 
 
 def test_a_function_that_dies_every_time_is_one_line_with_its_cause(s3: FakeS3) -> None:

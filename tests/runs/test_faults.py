@@ -8,11 +8,11 @@ import pytest
 
 from engine import KernelError
 from runs.driver import Driver
-from runs.errors import ProgramFailed, WorkerFailed
+from runs.errors import NoFreeSlots, ProgramFailed, WorkerFailed
 from runs.failures import FailureDesk
 from runs.faults import Fault, SlotFailed, fault_of, parse_failure, parse_fault
 from runs.progress import Progress, dump_progress, load_progress
-from runs.request import Request
+from runs.request import DEFAULT_START_S, Request
 from runs.service import Invocation
 
 RUN = "0" * 32
@@ -67,6 +67,21 @@ def test_a_killed_worker_is_worth_every_attempt() -> None:
     with pytest.raises(WorkerFailed):
         driver(3, progress)._check_mendable(WorkerFailed("worker failed: slot 2: Runtime.ExitError"))
     assert progress.attempt == 3
+
+
+def test_starts_that_are_refused_cost_no_attempt_while_there_is_time_to_start() -> None:
+    progress = Progress()
+    for _ in range(6):
+        driver(3, progress)._check_mendable(NoFreeSlots("needed 4 slots, got 2"))
+        progress.begin_attempt()
+    assert load_progress(dump_progress(progress)).refused == 6
+    driver(3, progress)._check_mendable(WorkerFailed("slot 2"))
+    progress.begin_attempt()
+    progress.started_at -= DEFAULT_START_S
+    driver(3, progress)._check_mendable(NoFreeSlots("needed 4 slots, got 2"))
+    progress.begin_attempt()
+    with pytest.raises(NoFreeSlots):
+        driver(3, progress)._check_mendable(NoFreeSlots("needed 4 slots, got 2"))
 
 
 def test_a_program_that_fails_twice_in_the_same_way_is_not_tried_a_third_time() -> None:

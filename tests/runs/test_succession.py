@@ -230,6 +230,24 @@ def _ended(driver: Job, inputs: Any) -> None:
     driver.run(lambda: inputs, None)
 
 
+def test_a_request_whose_first_write_was_answered_late_is_driven_at_once(world: World, expected: Any) -> None:
+    world.s3.lose = True  # the SDK's second try finds the claim of the first one
+    answer = world.infer(EVENT)
+    assert answer["outputs"] == expected
+    assert answer["attempts"] == 1
+    assert world.left() == RESULT
+
+
+def test_a_record_whose_write_was_answered_late_is_the_runs_own(world: World) -> None:
+    job = world.dies_in_its_first_term()
+    job.tenure = job._tenures.renew(job.tenure)
+    assert "driver.json" in world.left()
+    world.s3.lose = True
+    answer = job._finish({"status": "done", "outputs": {}}, ())
+    assert answer["status"] == "done"
+    assert world.left() == RESULT
+
+
 def test_a_run_id_stands_for_one_request(world: World) -> None:
     world.infer(EVENT)
     answer = world.infer({**EVENT, "inputs": {"x": [[0.0] * 64]}})
