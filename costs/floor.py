@@ -1,6 +1,7 @@
 """The least that a run can cost and take, known before it starts: what every run does, however small its tensors are.
 
-Where the manifest's info has a prediction (`predicted_usd`, `predicted_seconds`), that is the better floor.
+The manifest's info says which exchanges its programs cannot do without (partition/least.py): `least_sends` requests to
+send over all ranks, and `least_meetings` messages on every rank that follow one another.
 """
 
 from __future__ import annotations
@@ -32,16 +33,18 @@ class Floor:
 def floor_of(workers: int, memory_mb: int, info: Mapping[str, object]) -> Floor:
     """Of a run of `workers` ranks in functions of `memory_mb`; info: of the manifest."""
     others = workers - 1
-    seconds = LEAST_S + (MESSAGES * MESSAGE_S if others else 0.0)
+    sends, meetings = _count(info, "least_sends"), _count(info, "least_meetings")
+    seconds = LEAST_S + ((MESSAGES + meetings) * MESSAGE_S if others else 0.0)
     puts = PUTS + (LANE_PUTS + others * CLAIM_PUTS if others else 0)
     calls = {"s3:PutObject": CallCount(puts, puts, 0)}
     if others:
-        calls["sns:PublishBatch"] = CallCount(others + 1, others + 1, 0)
+        # The cheapest way to send: an object costs ten times as much.
+        calls["sns:PublishBatch"] = CallCount(others + 1 + sends, others + 1 + sends, 0)
         calls["sqs:ReceiveMessage"] = CallCount(others + 1, others + 1, 0)
     usage = [LambdaUsage("infer", memory_mb, seconds * 1000) for _ in range(workers)]
-    usd = make_bill(calls, usage).usd["total"]
-    return Floor(max(usd, _number(info.get("predicted_usd"))), max(seconds, _number(info.get("predicted_seconds"))))
+    return Floor(make_bill(calls, usage).usd["total"], seconds)
 
 
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+def _count(info: Mapping[str, object], name: str) -> int:
+    value = info.get(name, 0)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -247,9 +247,15 @@ def _manifest(prepared: Prepared, target: Target, outputs: list[RankOutput], inf
         assets=tuple(assets[key] for key in sorted(assets)),
         ranks=tuple(_rank_entry(rank, output) for rank, output in enumerate(outputs)),
         model_weight_bytes=prepared.weight_bytes,
-        info=info,
+        info={**info, **_least(outputs)},
         precision=target.precision,
     )
+
+
+def _least(outputs: list[RankOutput]) -> Mapping[str, int]:
+    """What costs.floor takes for the least that a run sends and waits for; nothing where nothing is exchanged."""
+    sends, meetings = sum(out.least.sends for out in outputs), min(out.least.meetings for out in outputs)
+    return {"least_sends": sends, "least_meetings": meetings} if sends else {}
 
 
 def _assets(output: RankOutput) -> list[Asset]:

@@ -13,6 +13,7 @@ from engine.codec import program_to_json
 from engine.program import Exchange, Free, Instruction, Program, Run
 from partition.graph import Graph
 from partition.layout import Hop, Item, Layout, Section
+from partition.least import Least, least_of
 from partition.moves import Move
 from partition.placement import ROOT, Partial, Shard
 from partition.schedule import Level, Transfer, local_name
@@ -27,6 +28,7 @@ class RankOutput:
 
     blobs:        program and sub-graphs by sha256.
     weight_bytes: bytes of model weights in the shard.
+    least:        exchanges that every request needs.
     """
 
     program: Asset
@@ -34,6 +36,7 @@ class RankOutput:
     shard: ShardIndex
     blobs: Mapping[str, bytes]
     weight_bytes: int
+    least: Least
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def emit_rank(layout: Layout, rank: int, file: BinaryIO) -> RankOutput:
     blobs = _Blobs()
     program = Program(rank, layout.workers, tuple(_instructions(slots, kept, entries, blobs)))
     asset = blobs.add(program_to_json(program), "program")
-    return RankOutput(asset, tuple(blobs.graphs), index, blobs.data, weight_bytes)
+    return RankOutput(asset, tuple(blobs.graphs), index, blobs.data, weight_bytes, least_of(program))
 
 
 def _slots(graph: Graph, item: Item, rank: int) -> Iterator[_Slot]:

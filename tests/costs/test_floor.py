@@ -19,11 +19,12 @@ def test_the_floor_is_below_what_the_smallest_runs_were_measured_to_cost() -> No
         assert 0 < floor_of(workers, 3008, {}).usd < measured
 
 
-@pytest.mark.parametrize("info", [{}, {"predicted_usd": True}, {"predicted_usd": "1"}])
-def test_what_is_no_prediction_changes_nothing(info: dict[str, object]) -> None:
+@pytest.mark.parametrize("info", [{"least_sends": True}, {"least_sends": "9"}, {"least_meetings": -5}, {"other": 1}])
+def test_what_is_no_count_changes_nothing(info: dict[str, object]) -> None:
     assert floor_of(2, 3008, info) == floor_of(2, 3008, {})
 
 
-def test_a_prediction_in_the_bundle_is_the_better_floor() -> None:
-    found = floor_of(2, 3008, {"predicted_usd": 0.5, "predicted_seconds": 60})
-    assert (found.usd, found.seconds) == (0.5, 60.0)
+def test_exchanges_that_cannot_be_avoided_raise_the_floor() -> None:
+    alone, met = floor_of(4, 3008, {}), floor_of(4, 3008, {"least_sends": 400, "least_meetings": 100})
+    assert met.seconds == pytest.approx(alone.seconds + 1.0)
+    assert met.usd == pytest.approx(alone.usd + 400 * 5e-7 + 4 * 1.0 * 3008 / 1024 * 1.66667e-5, rel=1e-3)
