@@ -17,6 +17,7 @@ from channels.codec import Codec
 from channels.config import ChannelConfig, ChannelHooks, ChannelStats
 from channels.errors import ChannelTimeout, CodecError, ConfigError, Fenced
 from channels.frame import EVERY, Header, pack_frame, run_tag, split_message
+from channels.idle import IdleClock
 from channels.inbox import Buffer, Pair
 from channels.intake import Intake
 from channels.precision import precision_code
@@ -46,6 +47,7 @@ class Channel(ABC):
         self._codec = Codec(config.max_message_bytes)
         self._intake = Intake(config, self.stats, self._codec)
         self._book = SampleBook()
+        self._idle = IdleClock(self.hooks.clock)
 
     def use_precision(self, name: str) -> None:
         """Send floats from now on in this precision (channels.precision): "exact", or a named trade.
@@ -217,11 +219,20 @@ class Channel(ABC):
         started = self.hooks.clock()
         self.stats.waits += 1
         try:
-            while (found := find(pairs)) is None:
-                self._wait_once(pairs, started)
+            with self._idle.waiting():
+                while (found := find(pairs)) is None:
+                    self._wait_once(pairs, started)
         finally:
             self.stats.wait_s += self.hooks.clock() - started
         return found
+
+    def idle_s(self) -> float:
+        """Seconds for which this slot has been waiting for a message and nothing else; any thread may ask."""
+        return self._idle.seconds()
+
+    def has_arrived(self, src: int, tag: Tag) -> bool:
+        """Whether a message has come, taken or not."""
+        return (src, tag) in self._intake.inbox.seen
 
     def _wait_once(self, pairs: Sequence[Pair], started: float) -> None:
         self.hooks.check()
@@ -229,7 +240,10 @@ class Channel(ABC):
         if now >= self.config.deadline:
             raise ChannelTimeout(f"slot {self.config.slot}: no {_names(pairs)} within {now - started:.3f} s")
         expected = [Key(src, self.config.slot, tag) for src, tag in pairs]
-        self._absorb(self._poll(expected, min(self.config.poll_s, self.config.deadline - now)))
+        arrived = self._poll(expected, min(self.config.poll_s, self.config.deadline - now))
+        if arrived:
+            self._idle.stir()
+        self._absorb(arrived)
         self._raise_if_over()
         while self._intake.foreign:
             self.hooks.on_foreign(self._intake.foreign.popleft())
@@ -245,7 +259,8 @@ class Channel(ABC):
         """Count the time of the transport's own requests."""
         started = time.perf_counter()
         try:
-            yield
+            with self._idle.calling():
+                yield
         finally:
             self.stats.call_s += time.perf_counter() - started
 

@@ -17,6 +17,7 @@ from channels.errors import ChannelError, ChannelTimeout, Fenced, RunAborted
 from channels.tags import ASSIGN, HELLO, REPORT, Tag
 from engine import needed_assets
 from runs.binding import bind_ranks
+from runs.claims import Claims
 from runs.errors import DeadlineExceeded, LeaseLost, RunError, StartFailed, WorkerFailed
 from runs.execute import Execution
 from runs.failures import FailureDesk
@@ -29,6 +30,7 @@ from runs.request import Request
 from runs.service import Invocation, Service
 from runs.start import StartMessage
 from runs.values import Array
+from runs.vigil import SILENT_S, Vigil
 from runs.watch import HandOver, Watch, monotonic
 from runs.wiring import open_channel
 
@@ -102,14 +104,29 @@ class Coordinator:
             channel.close()
 
     def _patience(self, channel: Channel, execution: Execution) -> Patience:
+        vigil = Vigil(self._claims, lambda: self._at_work(channel), channel.idle_s)
+
         def stalled(seconds: float) -> WorkerFailed:
             fault = Fault(0, "Stalled", f"rank 0 has heard nothing for {seconds:.1f} s")
             return self._worker_failed(fault, execution)
 
+        def quiet() -> None:
+            fault = vigil.verdict()
+            if fault is not None:
+                raise self._worker_failed(fault, execution)
+
         def progress() -> object:
             return channel.stats.frames_received, execution.step
 
-        return Patience(self.request.stall_s, self.progress.attempt, progress, stalled, time.monotonic)
+        return Patience(self.request.stall_s, self.progress.attempt, progress, stalled, time.monotonic, quiet)
+
+    def _at_work(self, channel: Channel) -> list[int]:
+        """The slots whose report has not come."""
+        return [slot for slot in range(1, self.manifest.world_size) if not channel.has_arrived(slot, Tag(REPORT))]
+
+    @property
+    def _claims(self) -> Claims:
+        return Claims(self.service.objects, self.request.run_id, self.progress.attempt)
 
     def _as_run_error(self, error: Exception, execution: Execution) -> Exception:
         if isinstance(error, RunError):
@@ -185,8 +202,15 @@ class Coordinator:
             self.progress.hellos[slot] = _mapping(hello)
         except _Late:
             self.watch.lift("hedge")
+            self._check_frozen(missing)
             self.progress.hedged = True
             start_workers(self.service, [self._start_message(slot) for slot in missing])
+
+    def _check_frozen(self, missing: Sequence[int]) -> None:
+        """A worker that has claimed its slot and gives no sign of life keeps every copy out: only an attempt helps."""
+        frozen = [pulse for pulse in self._claims.pulses(missing) if pulse.age_s >= SILENT_S]
+        if frozen and self.desk.too_few is not None:
+            raise self.desk.too_few(f"slot {frozen[0].slot}: no sign of life for {frozen[0].age_s:.0f} s")
 
     def _compute(self, execution: Execution, channel: Channel, inputs: Mapping[str, Array]) -> dict[str, Array]:
         with self.progress.phase("load"):

@@ -11,10 +11,11 @@ from channels.base import Channel
 from channels.errors import ChannelError, ChannelTimeout, Fenced, RunAborted
 from channels.tags import ASSIGN, HELLO, REPORT, Tag
 from costs import CallCount, billed_units, merge
-from runs.claims import Claims
+from runs.claims import PULSE_S, Claims
 from runs.errors import OutOfTime
 from runs.execute import Execution
 from runs.faults import fault_of
+from runs.keeper import Keeper
 from runs.log import Log
 from runs.manifests import cached_manifest
 from runs.record import RunFiles
@@ -51,16 +52,18 @@ def follow(service: Service, start: StartMessage, invocation: Invocation) -> dic
     files = RunFiles(service.objects, start.run_id)
     check = _leave_when_over(service, start, invocation, files)
     channel = open_channel(service, start, check=check)
+    life = Keeper(claim, lambda newest: claims.renew(start.slot, newest, channel.idle_s()), PULSE_S)
     try:
-        return {"rank": _take_part(service, start, invocation, channel, check), "status": "done"}
+        with life:
+            return {"rank": _take_part(service, start, invocation, channel, check, life.stop), "status": "done"}
     except _OVER as error:
         log.info("left", reason=str(error))
-        claims.leave(start.slot, claim)
+        claims.leave(start.slot, life.value)
         if files.has_ended():
             files.sweep_late()
         return {"status": "left", "reason": str(error)}
     except Exception:
-        claims.leave(start.slot, claim)
+        claims.leave(start.slot, life.value)
         raise
     finally:
         channel.close()
@@ -90,8 +93,17 @@ def _leave_when_over(
 
 
 def _take_part(
-    service: Service, start: StartMessage, invocation: Invocation, channel: Channel, check: Callable[[], None]
+    service: Service,
+    start: StartMessage,
+    invocation: Invocation,
+    channel: Channel,
+    check: Callable[[], None],
+    be_still: Callable[[], None],
 ) -> int:
+    """Run the slot's share; the rank that it was.
+
+    be_still: no sign of life after this one, so that the report holds all calls.
+    """
     execution: Execution | None = None
     log = _log_of(start, invocation)
     try:
@@ -104,6 +116,7 @@ def _take_part(
         execution.run(channel, {}, interrupt=check, state=None)
         channel.flush()
         log.info("end", rank=execution.rank, seconds=round(time.monotonic() - invocation.started_at, 4))
+        be_still()
         _report(service, invocation, channel, execution)
         return execution.rank
     except _OVER:

@@ -148,8 +148,12 @@ class MemoryStage:
         try:
             follow(self._service(start["run_id"]), StartMessage.from_json(start), _invocation())
         except (Exception, Killed) as error:  # noqa: BLE001 - Lambda tells rank 0, whatever it was
-            failure = {"errorType": type(error).__name__, "errorMessage": str(error)}
-            self.hub.put(0, json.dumps({"requestPayload": start, "responsePayload": failure}))
+            self.tell_rank_0(start, error)
+
+    def tell_rank_0(self, start: dict[str, Any], error: BaseException) -> None:
+        """Lambda's notice of a worker that did not end well."""
+        failure = {"errorType": type(error).__name__, "errorMessage": str(error)}
+        self.hub.put(0, json.dumps({"requestPayload": start, "responsePayload": failure}))
 
     def _service(self, run_id: str) -> Service:
         here = Service(SETTINGS, FakeClients(self.s3, None, self, self), Meter(), ShardCache(1 << 24))

@@ -29,9 +29,14 @@ def killing_a_worker(
     slots: int = 3,
     function: str = "worker",
     after_s: float = 0.0,
+    how: signal.Signals = signal.SIGKILL,
 ) -> Iterator[list[float]]:
-    """SIGKILL a busy process of a function `after_s` after all workers of the attempt were up; the list holds when."""
+    """SIGKILL a busy process of a function `after_s` after all workers of the attempt were up; the list holds when.
+
+    how: another signal; a process that was stopped goes on at the end of the block.
+    """
     killed_at: list[float] = []
+    processes: list[int] = []
 
     def kill() -> None:
         claims = {f"runs/{run_id}/claims/{attempt}-{slot}" for slot in range(1, slots)}
@@ -39,7 +44,8 @@ def killing_a_worker(
         while not claims <= keys_under(deployment.client, f"runs/{run_id}/") and time.monotonic() < until:
             time.sleep(0.05)
         time.sleep(after_s)
-        os.kill(_busiest(lambda: _processes(deployment, function)), signal.SIGKILL)
+        processes.append(_busiest(lambda: _processes(deployment, function)))
+        os.kill(processes[0], how)
         killed_at.append(time.monotonic())
 
     thread = threading.Thread(target=kill)
@@ -48,6 +54,8 @@ def killing_a_worker(
         yield killed_at
     finally:
         thread.join()
+        if how == signal.SIGSTOP and processes:
+            os.kill(processes[0], signal.SIGCONT)
 
 
 def _processes(deployment: Deployment, function: str) -> list[int]:

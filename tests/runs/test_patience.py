@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runs.patience import Patience
+from runs.patience import ASK_S, Patience
 from tests.runs.test_watch import Clock
 
 
@@ -46,3 +46,17 @@ def test_a_later_attempt_waits_longer_in_case_a_step_is_slow() -> None:
     clock.now += 0.1
     with pytest.raises(Silence):
         patience.look()
+
+
+def test_who_hears_nothing_asks_now_and_then_whether_anybody_is_at_work() -> None:
+    clock, heard, asked = Clock(), list[int](), list[float]()
+    start = clock.now
+    patience = Patience(
+        100.0, 1, lambda: len(heard), lambda _: Silence(), clock, lambda: asked.append(clock.now - start)
+    )
+    for second in range(1, 18):
+        clock.now = start + second
+        if second == 7:
+            heard.append(1)
+        patience.look()
+    assert asked == [ASK_S, 7 + ASK_S, 7 + 2 * ASK_S]
