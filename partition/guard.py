@@ -1,4 +1,4 @@
-"""Ops that refuse an empty piece: a rank that has none of an axis computes on one element of zeros, and drops the result.
+"""Ops that refuse an empty piece: a rank that has none computes on one element of zeros, and drops the result.
 
 How many samples a request has is known when it comes. A guarded op is therefore an If: where the rank's piece is empty,
 the op runs on zeros of which that axis has length 1, and what comes of them is cut to nothing along it, so that all

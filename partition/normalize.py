@@ -11,6 +11,7 @@ from partition.errors import InvalidModelError
 from partition.folding import FoldConstantsPass
 from partition.foreign import InferForeignPass
 from partition.gemm import SplitGemmPass
+from partition.heads import SeparateHeadsPass
 from partition.outputs import ComputeOutputsPass, NameValuesPass
 from partition.reshapes import AlignReshapesPass
 from partition.shapes import ForgetSizesPass, InferShapesPass
@@ -42,6 +43,7 @@ def _passes() -> list[ir.passes.InPlacePass]:
         FoldConstantsPass(),
         SplitGemmPass(),
         SplitConvBiasPass(),
+        SeparateHeadsPass(),
         FoldConstantsPass(),
         InferShapesPass(),
         CanonicalShapesPass(),

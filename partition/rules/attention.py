@@ -10,30 +10,46 @@ _DOMAIN = "com.microsoft"
 _KEYS, _VALUES = ("b", "h", "p", "d"), ("b", "h", "p", "e")
 _SPLIT: tuple[Letters, ...] = (("b", "h", "q", "d"), ("b", "h", "k", "d"), ("b", "h", "k", "e"))
 _JOINED: tuple[Letters, ...] = (("b", "q", "h"), ("b", "k", "h"), ("b", "k", "h"))
-_SPLIT_RESULT = ("b", "h", "q", "e")
 _Units = dict[str, tuple[str, ...]]
 _HEADS: _Units = {"h": ("num_heads",)}
 _GROUPS: _Units = {"g": ("num_heads", "kv_num_heads")}
 _UNNAMED = "j"  # an axis of heads whose size is not known
+_KEPT = frozenset({"d", "k", "n", "p", "t", _UNNAMED})
 
 
 @RULES.register("Attention")
 def attention(facts: OpFacts) -> Rule | None:
-    """`b h q d, b h k d, b h k e -> b h q e`; with three axes `b q h`, of which `h` stays whole.
+    """`b (h 3) q d, b h k d, b h k e, q n, b h p d, b h p e, b -> b (h 3) q e, b h t d, b h t e, b (h 3) q n`.
 
-    onnxruntime 1.31 takes a joined axis whose size is open, as that of a part is, for one of size 0.
+    `h` are the heads of keys and values, each with its queries. With three axes, `b q h`, heads stay whole: onnxruntime
+    1.31 takes a joined axis whose size is open, as that of a part is, for one of size 0. See partition.heads.
     """
     shapes = facts.shapes
     query, key = shapes[:2]
-    if not query or not key or len(query) != len(key) or len(facts.outputs) > 3 or len(shapes) > 6:
+    if not query or not key or len(query) != len(key) or len(facts.outputs) > 4 or len(shapes) > 7:
         return None
     split = len(query) == 4
-    mask = _mask(shapes[3], query if split else None) if len(shapes) > 3 else ()
-    if mask is None or (split and query[1] != key[1]):
+    heads = _query_heads(query[1], key[1]) if split else "h"
+    if heads is None:
         return None
-    inputs = (*(_SPLIT if split else _JOINED), mask, _KEYS, _VALUES)
+    mask, vague = _mask(
+        shapes[3] if len(shapes) > 3 else None, (query[0], query[1] if split else None, query[-2]), heads
+    )
+    first = ("b", heads, "q", "d") if split else _JOINED[0]
+    result = ("b", heads, "q", "e") if split else _JOINED[0]
+    inputs = (first, *(_SPLIT if split else _JOINED)[1:], mask, _KEYS, _VALUES, ("b",))
     given = tuple(axes if s is not None else () for axes, s in zip(inputs, shapes, strict=False))
-    return _by_heads(facts, given, _SPLIT_RESULT if split else _JOINED[0], {}, "dknp" if split else "hdknp")
+    outputs = (result, ("b", "h", "t", "d"), ("b", "h", "t", "e"), ("b", heads, "q", "n"))
+    return _by_heads(facts, given, outputs[: len(facts.outputs)], {}, vague | {*("" if split else "h")})
+
+
+def _query_heads(queries: Dim, keys: Dim) -> str | None:
+    """The axis of the queries' heads: as many to each head of the keys; None if that is not known."""
+    if queries is not None and queries == keys:
+        return "h"
+    if not isinstance(queries, int) or not isinstance(keys, int) or not keys or queries % keys:
+        return None
+    return composite("h", queries // keys)
 
 
 @RULES.register("MultiHeadAttention", domain=_DOMAIN)
@@ -43,21 +59,25 @@ def multi_head(facts: OpFacts) -> Rule | None:
     A bias `(3 h 8)`, a mask `b n`, what is added to scores `b h q n`, and past keys and values are divided likewise.
     """
     shapes = facts.shapes
-    plain = len(shapes) >= 3 and all(s is not None and len(s) == 3 for s in shapes[:3])
-    if not plain or len(shapes) > 8:
+    ranks = [len(s) if s else 0 for s in shapes[:3]]
+    if ranks not in ([3, 3, 3], [3, 4, 4]) or len(shapes) > 8:
         return None
-    heads = [_heads(facts, s[2] if s else None) for s in shapes[:3]]
-    inputs = tuple((*axes[:2], h) for axes, h in zip(_JOINED, heads, strict=True))
+    heads = [_heads(facts, _joined_size(s or ())) for s in shapes[:3]]
+    joined = tuple((*axes[:2], h) for axes, h in zip(_JOINED, heads, strict=True))
+    inputs = joined if ranks[1] == 3 else (joined[0], *_SPLIT[1:])
     bias, padding, added = (shapes[i] if i < len(shapes) else None for i in (3, 4, 5))
     if (bias and len(set(heads)) > 1) or (padding and len(padding) != 2) or (added and len(added) != 4):
         return None
-    rest = (_side_by_side(heads[0]) if bias else (), ("b", "n") if padding else (), _mask(added, added) or ())
+    sizes = (shapes[0] or ())[:2]
+    scores, vague = _mask(added, (sizes[0], facts.integer("num_heads", 0), sizes[1]))
+    rest = (_side_by_side(heads[0]) if bias else (), ("b", "n") if padding else (), scores)
     given = (
         *inputs,
         *rest,
         *(axes if s is not None else () for axes, s in zip((_KEYS, _VALUES), shapes[6:], strict=False)),
     )
-    return _by_heads(facts, given[: len(shapes)], ("b", "q", heads[2]), _HEADS)
+    outputs = (("b", "q", heads[2]), ("b", "h", "t", "d"), ("b", "h", "t", "e"))[: len(facts.outputs)]
+    return _by_heads(facts, given[: len(shapes)], outputs, _HEADS, vague)
 
 
 @RULES.register("Attention", domain=_DOMAIN)
@@ -71,48 +91,58 @@ def packed(facts: OpFacts) -> Rule | None:
         return None
     heads = _heads(facts, weight[1] // 3)
     cache: Letters = ("two", "b", "h", "p", "d")
+    scores, vague = _mask(added, (x[0], facts.integer("num_heads", 0), x[1]))
     inputs = (
         ("b", "s", "i"),
         ("i", *_side_by_side(heads)),
         _side_by_side(heads),
         ("b", "n"),
         cache,
-        _mask(added, added) or (),
+        scores,
     )
     given = tuple(axes if s is not None else () for axes, s in zip(inputs, shapes, strict=False))
     outputs = (("b", "s", heads), ("two", "b", "h", "t", "d"))[: len(facts.outputs)]
     row = "h" if facts.is_weight(1) else ""
-    whole = {"s", "i", "n", "q", "p", "d", "t", "two", _UNNAMED}
-    return Rule(
-        given, outputs, whole=frozenset(whole & _names(*given, *outputs)), row=row, solid=frozenset({"b"}), units=_HEADS
-    )
+    whole = {"s", "i", "n", "q", "p", "d", "t", "two", _UNNAMED, *vague}
+    fixed, guard = frozenset(whole & _names(*given, *outputs)), frozenset({"b"} - vague)
+    return Rule(given, outputs, whole=fixed, row=row, units=_HEADS, guard=guard)
 
 
 @RULES.register("GroupQueryAttention", domain=_DOMAIN)
 def grouped(facts: OpFacts) -> Rule | None:
     """`b s (g 16), b s (g 8), b s (g 8), b g p d, b g p d, b, - -> b s (g 16), b g t d, b g t d`.
 
-    `g` are the heads of keys and values, each with its queries; rotary embedding inside changes nothing.
+    `g` are the heads of keys and values, each with its queries; rotary embedding inside changes nothing. What is added
+    to scores, and sinks, follow the heads of queries.
     """
     shapes = facts.shapes
     query, key, value = shapes[:3]
     count = facts.integer("kv_num_heads", 0)
-    if not query or not key or not value or len(query) != 3 or len(shapes) > 10 or not count:
+    if not query or not key or not value or len(query) != 3 or len(shapes) > 12 or not count:
         return None
     axes = [_grouped_axis(shape[2], count) for shape in (query, key, value)]
     joined = [("b", "s", axis) for axis in axes]
     cache, grown = ("b", "g", "p", "d"), ("b", "g", "t", "d")
-    places: Letters = ("b", "s") if len(shapes) > 9 and shapes[9] is not None else ()
-    inputs = (*joined, cache, cache, ("b",), (), (), (), places)
+    places, bias = (shapes[i] if i < len(shapes) else None for i in (9, 10))
+    queries = _grouped_axis(facts.integer("num_heads", 0), count)
+    added, vague = _mask(bias, (query[0], facts.integer("num_heads", 0), query[1]), queries)
+    inputs = (*joined, cache, cache, ("b",), (), (), (), ("b", "s") if places else (), added, (queries,))
     given = tuple(a if s is not None else () for a, s in zip(inputs, shapes, strict=False))
     outputs = (("b", "s", axes[0]), grown, grown)[: len(facts.outputs)]
-    whole = frozenset({"s", "p", "d", "t", _UNNAMED} & _names(*given, *outputs))
-    return Rule(given, outputs, whole=whole, solid=frozenset({"b"}), units=_GROUPS)
+    whole = frozenset({"s", "p", "d", "t", "n", "q", _UNNAMED, *vague} & _names(*given, *outputs))
+    return Rule(given, outputs, whole=whole, units=_GROUPS, guard=frozenset({"b"} - vague))
 
 
 def _grouped_axis(size: Dim, count: int) -> str:
     whole = isinstance(size, int) and size % count == 0
     return composite("g", *(size // count,) * (size > count)) if whole and isinstance(size, int) else _UNNAMED
+
+
+def _joined_size(shape: Shape) -> Dim:
+    """Heads x features, as one axis or as two (`b h k d`)."""
+    if len(shape) == 3:
+        return shape[2]
+    return shape[1] * shape[3] if isinstance(shape[1], int) and isinstance(shape[3], int) else None
 
 
 def _heads(facts: OpFacts, size: Dim) -> str:
@@ -151,20 +181,22 @@ def rotary_fused(facts: OpFacts) -> Rule | None:
 def _rotary(facts: OpFacts, rest: tuple[Letters, ...], whole: str = "dt") -> Rule | None:
     split = len(facts.shapes[0] or ()) == 4
     x = ("b", "h", "s", "d") if split else ("b", "s", _heads(facts, (facts.shapes[0] or ())[2]))
-    return _by_heads(facts, (x, *rest), x, {} if split else _HEADS, whole)
+    return _by_heads(facts, (x, *rest), (x,), {} if split else _HEADS, frozenset(whole))
 
 
 def _by_heads(
-    facts: OpFacts, inputs: tuple[Letters, ...], output: Letters, units: _Units, whole: str = "dknp"
+    facts: OpFacts, inputs: tuple[Letters, ...], outputs: tuple[Letters, ...], units: _Units, whole: frozenset[str]
 ) -> Rule | None:
     """Onnxruntime 1.31 refuses to attend to nothing. A causal query knows its place; heads must be counted."""
     if any(name not in facts.attributes for names in units.values() for name in names):
         return None
-    outputs = (output, _KEYS, _VALUES)[: len(facts.outputs)]
     letters = _names(*inputs, *outputs)
     causal = facts.integer("is_causal", 0) or facts.integer("unidirectional", 0)
-    fixed = letters & {*whole, *("q" if causal else ""), *_UNNAMED}
-    return Rule(inputs, outputs, whole=frozenset(fixed), solid=frozenset(letters - fixed - units.keys()), units=units)
+    fixed = letters & {*whole, *_KEPT, *("q" if causal else "")}
+    free = letters - fixed - units.keys()
+    told = {name for name in free if all(name in _names(axes) for axes in outputs)}
+    guard = frozenset(told & {"b", "q", "s"})
+    return Rule(inputs, outputs, whole=frozenset(fixed), solid=frozenset(free - guard), units=units, guard=guard)
 
 
 def _names(*tensors: Letters) -> set[str]:
@@ -172,11 +204,13 @@ def _names(*tensors: Letters) -> set[str]:
     return {name for axes in tensors for axis in axes for name in factors(axis) if not name.isdigit()}
 
 
-def _mask(mask: Shape | None, query: Shape | None) -> Letters | None:
-    """Letters of a mask, aligned to the right of `b h q k`; None if it has heads that are not axes of the query."""
-    if mask is None:
-        return ()
-    own = ("b", "h", "q", "n")[4 - len(mask) :]
-    if query is None and any(name == "h" and size != 1 for name, size in zip(own, mask, strict=True)):
-        return None
-    return tuple(REPEATED if size == 1 else name for name, size in zip(own, mask, strict=True))
+def _mask(mask: Shape | None, sizes: tuple[Dim, ...], heads: str = "h") -> tuple[Letters, frozenset[str]]:
+    """Letters of a mask, aligned to the right of `b h q n`; and those that stay whole, as it may have 1 of them.
+
+    sizes: of samples, heads and queries.
+    """
+    own = ("b", heads, "q", "n")[4 - len(mask or ()) :]
+    expected = (*sizes, None)[4 - len(mask or ()) :]
+    pairs = list(zip(own, mask or (), expected, strict=True))
+    vague = _names(*((axis,) for axis, size, want in pairs if size != 1 and (size is None or size != want)))
+    return tuple(REPEATED if size == 1 else axis for axis, size, _ in pairs), frozenset(vague)

@@ -34,31 +34,31 @@ FUSED = [
 ATTENTION = [
     Golden(
         _case("Attention", _X4, _KV, _KV, version=23),
-        "b h q d, b h k d, b h k e -> b h q e; whole d k; solid b e h q",
+        "b h q d, b h k d, b h k e -> b h q e; whole d k; solid e h; guard b q",
     ),
     Golden(
         _case("Attention", _FLAT, _FLAT, _FLAT, version=23, is_causal=1, **_HEADS),
-        "b q h, b k h, b k h -> b q h; whole h k q; solid b",
+        "b q h, b k h, b k h -> b q h; whole h k q; guard b",
     ),
     Golden(
         _case("Attention", _X4, _KV, _KV, _floats(1, 6, 5, 7), version=23),
-        "b h q d, b h k d, b h k e, 1 h q n -> b h q e; whole d k n; solid b e h q",
+        "b h q d, b h k d, b h k e, 1 h q n -> b h q e; whole d k n; solid e h; guard b q",
     ),
     Golden(
         _case("MultiHeadAttention", _FLAT, _FLAT, _FLAT, num_heads=6, domain=_MS),
-        "b q (h 4), b k (h 4), b k (h 4) -> b q (h 4); whole k; solid b q; units h: num_heads",
+        "b q (h 4), b k (h 4), b k (h 4) -> b q (h 4); whole k; units h: num_heads; guard b q",
     ),
     Golden(
         _case("RotaryEmbedding", _X4, _ANGLES, _ANGLES, _PLACES, version=23),
-        "b h s d, -, -, b s -> b h s d; whole d; solid b h s",
+        "b h s d, -, -, b s -> b h s d; whole d; solid h; guard b s",
     ),
     Golden(
         _case("RotaryEmbedding", _FLAT, _ANGLES, _ANGLES, _PLACES, version=23, num_heads=6),
-        "b s (h 4), -, -, b s -> b s (h 4); solid b s; units h: num_heads",
+        "b s (h 4), -, -, b s -> b s (h 4); units h: num_heads; guard b s",
     ),
     Golden(
         _case("RotaryEmbedding", _X4, _PLACES, _ANGLES, _ANGLES, domain=_MS),
-        "b h s d, b s, -, - -> b h s d; whole d; solid b h s",
+        "b h s d, b s, -, - -> b h s d; whole d; solid h; guard b s",
     ),
 ]
 _BIAS, _ADDED = _floats(72), _floats(3, 6, 5, 5)
@@ -66,11 +66,11 @@ _PADDING = np.array([[1, 1, 1, 1, 0], [1, 1, 1, 1, 1], [1, 1, 0, 0, 0]], np.int3
 ATTENTION += [
     Golden(
         _case("MultiHeadAttention", _FLAT, _FLAT, _FLAT, _BIAS, _PADDING, _ADDED, num_heads=6, domain=_MS),
-        "b q (h 4), b k (h 4), b k (h 4), (3 h 4), b n, b h q n -> b q (h 4); whole k n; solid b q; units h: num_heads",
+        "b q (h 4), b k (h 4), b k (h 4), (3 h 4), b n, b h q n -> b q (h 4); whole k n; units h: num_heads; guard b q",
     ),
     Golden(
         _case("Attention", _FLAT, _floats(24, 72), _BIAS, _PADDING, num_heads=6, domain=_MS, weights=(1, 2)),
-        "b s i, i (3 h 4), (3 h 4), b n -> b s (h 4); whole i n s; row h; solid b; units h: num_heads",
+        "b s i, i (3 h 4), (3 h 4), b n -> b s (h 4); whole i n s; row h; units h: num_heads; guard b",
     ),
     Golden(
         _case(
@@ -88,16 +88,64 @@ ATTENTION += [
             domain=_MS,
         ),
         "b s (g 16), b s (g 8), b s (g 8), b g p d, b g p d, b, - -> b s (g 16), b g t d, b g t d; "
-        "whole d p s t; solid b; units g: num_heads kv_num_heads",
+        "whole d p s t; units g: num_heads kv_num_heads; guard b",
     ),
 ]
 _START = np.array([2])
 ATTENTION.append(
     Golden(
         _case("RotaryEmbedding", _X4, _START, _ANGLES, _ANGLES, domain=_MS),
-        "b h s d, -, -, - -> b h s d; whole d s; solid b h",
+        "b h s d, -, -, - -> b h s d; whole d s; solid h; guard b",
     )
 )
+
+_THREE, _PAST = _floats(3, 3, 7, 4), _floats(3, 3, 2, 4)
+_LENGTHS, _VISIBLE = np.array([3, 7, 5]), np.arange(35).reshape(5, 7) % 3 > 0
+ATTENTION += [
+    Golden(
+        _case("Attention", _X4, _THREE, _THREE, _VISIBLE, version=23),
+        "b (h 2) q d, b h k d, b h k e, q n -> b (h 2) q e; whole d k n; solid e h; guard b q",
+    ),
+    Golden(
+        _case("Attention", _X4, _THREE, _THREE, _floats(1, 6, 5, 9), _PAST, _PAST, version=23, outputs=4),
+        "b (h 2) q d, b h k d, b h k e, 1 (h 2) q n, b h p d, b h p e -> "
+        "b (h 2) q e, b h t d, b h t e, b (h 2) q n; whole d k n p t; solid e h q; guard b",
+    ),
+    Golden(
+        _case("Attention", _X4, _THREE, _THREE, None, None, None, _LENGTHS, version=24, is_causal=1),
+        "b (h 2) q d, b h k d, b h k e, -, -, -, b -> b (h 2) q e; whole d k q; solid e h; guard b",
+    ),
+    Golden(
+        _case("Attention", _X4, _KV, _KV, _floats(6, 5, 7), version=23, qk_matmul_output_mode=2, softcap=2.0),
+        "b h q d, b h k d, b h k e, h q n -> b h q e; whole d k n; solid e h; guard b q",
+    ),
+    Golden(
+        _case("MultiHeadAttention", _FLAT, _KV, _KV, None, None, _floats(1, 6, 5, 7), num_heads=6, domain=_MS),
+        "b q (h 4), b h k d, b h k e, -, -, 1 h q n -> b q (h 4); whole d k n; solid e; units h: num_heads; guard b q",
+    ),
+    Golden(
+        _case(
+            "GroupQueryAttention",
+            _floats(4, 5, 48),
+            _floats(4, 5, 24),
+            _floats(4, 5, 24),
+            None,
+            None,
+            np.full(4, 4, np.int32),
+            np.array(5, np.int32),
+            None,
+            None,
+            None,
+            _floats(4, 6, 5, 5),
+            num_heads=6,
+            kv_num_heads=3,
+            outputs=3,
+            domain=_MS,
+        ),
+        "b s (g 16), b s (g 8), b s (g 8), -, -, b, -, -, -, -, b (g 2) q n -> b s (g 16), b g t d, b g t d; "
+        "whole d n q s t; units g: num_heads kv_num_heads; guard b",
+    ),
+]
 
 _W, _R = _floats(1, 24, 8), _floats(1, 24, 6)
 _TWO_W, _TWO_R, _TWO_B = _floats(2, 24, 8, low=-1, high=1), _floats(2, 24, 6, low=-1, high=1), _floats(2, 48)
