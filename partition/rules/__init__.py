@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from partition.rules import (
     attention,
+    blocked,
     conv,
     einsum,
     elementwise,
@@ -14,12 +15,14 @@ from partition.rules import (
     moving,
     normalization,
     pooling,
+    qlinear,
     quantized,
     recurrent,
     reduction,
     reshape,
     softmax,
     sparse,
+    vision,
 )
 from partition.rules.facts import OpFacts
 from partition.rules.registry import RULES, RuleBook
@@ -28,6 +31,7 @@ from partition.rules.rule import REPEATED, Letters, Rule
 __all__ = ["REPEATED", "RULES", "Letters", "OpFacts", "Rule", "RuleBook"]
 _MODULES = (
     attention,
+    blocked,
     conv,
     einsum,
     elementwise,
@@ -38,10 +42,12 @@ _MODULES = (
     moving,
     normalization,
     pooling,
+    qlinear,
     quantized,
     recurrent,
     reduction,
     reshape,
     softmax,
     sparse,
+    vision,
 )

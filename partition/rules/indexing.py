@@ -35,13 +35,17 @@ def scatter_elements(facts: OpFacts) -> Rule | None:
 
 @RULES.register("GatherND")
 def gather_nd(facts: OpFacts) -> Rule | None:
-    """`d0 d1, a k -> a d1; whole d0 k`: axes after those that `k` places say."""
+    """`d0 d1, a k -> a d1; whole d0 k`: axes after those that `k` places say, and those that come before, in both."""
     data, indices = facts.shapes[:2]
-    if not data or not indices or not isinstance(indices[-1], int) or facts.integer("batch_dims", 0):
+    if not data or not indices or not isinstance(indices[-1], int):
         return None
+    batches = facts.integer("batch_dims", 0)
     names, looked_up = _names(data), axis_letters(len(indices) - 1)
-    depth = indices[-1]
-    whole = frozenset((*names[:depth], "k"))
+    if any(data[i] is None or data[i] != indices[i] for i in range(batches)):
+        return None
+    looked_up = (*names[:batches], *looked_up[batches:])
+    depth = batches + indices[-1]
+    whole = frozenset((*names[batches:depth], "k"))
     return Rule((names, (*looked_up, "k")), ((*looked_up, *names[depth:]),), whole=whole)
 
 

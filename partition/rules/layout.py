@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from partition.rules.facts import OpFacts, axis_letters, normal_axis
 from partition.rules.registry import RULES
-from partition.rules.rule import REPEATED, Rule
+from partition.rules.rule import REPEATED, Rule, composite
 
 _AXES_BY_INPUT = 13  # the first opset in which all the ops of a divided look-up mean what they mean today
 _LINEAR = (frozenset({0}),)
@@ -25,14 +25,15 @@ def transpose(facts: OpFacts) -> Rule | None:
 
 @RULES.register("Flatten")
 def flatten(facts: OpFacts) -> Rule | None:
-    """`a b c -> a y; whole b c` for axis 1: the first axis survives."""
+    """`a b c -> a (b c)` for axis 1."""
     shape = facts.shapes[0]
-    if shape is None:
+    if not shape:
         return None
-    if not shape or normal_axis(facts.integer("axis", 1), len(shape)) != 1:
-        return None
-    letters = axis_letters(len(shape))
-    return Rule((letters,), ((letters[0], "y"),), whole=frozenset(letters[1:]), linear=_LINEAR)
+    letters, axis = axis_letters(len(shape)), normal_axis(facts.integer("axis", 1), len(shape))
+    named = tuple(REPEATED if size == 1 else name for name, size in zip(letters, shape, strict=True))
+    sides = ([name for name in side if name != REPEATED] for side in (named[:axis], named[axis:]))
+    output = tuple(composite(*side) if side else REPEATED for side in sides)
+    return Rule((named,), (output,), linear=_LINEAR)
 
 
 @RULES.register("Squeeze", "Unsqueeze")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from partition.rules.facts import OpFacts, axis_letters, normal_axis
 from partition.rules.registry import RULES
@@ -13,11 +14,20 @@ _LINEAR = (frozenset({0}),)
 
 @RULES.register("Slice")
 def slice_(facts: OpFacts) -> Rule | None:
-    """`a b, -, -, - -> a y1; whole b`: the axes that are cut stay whole."""
-    starts, axes = facts.integers("starts", 1), facts.integers("axes", 3)
-    if starts is None:
+    """`a b, -, -, - -> a y1; whole b`: the axes that are cut stay whole, wherever the request cuts them."""
+    axes = facts.integers("axes", 3)
+    count = _length(facts, "starts", 1)
+    if axes is None and count is None:
         return None
-    return _changed(facts, range(len(starts)) if axes is None else axes, linear=True)
+    return _changed(facts, range(count or 0) if axes is None else axes, linear=True)
+
+
+def _length(facts: OpFacts, name: str, position: int) -> int | None:
+    """How many numbers an attribute or an input has, whatever they are."""
+    if name in facts.attributes:
+        return len(facts.attributes[name])
+    shape = facts.shapes[position] if position < len(facts.shapes) else None
+    return shape[0] if shape and isinstance(shape[0], int) else None
 
 
 @RULES.register("Split")
@@ -98,11 +108,64 @@ def upsample(facts: OpFacts) -> Rule | None:
     return None if scales is None else _changed(facts, [i for i, scale in enumerate(scales) if scale != 1])
 
 
-@RULES.register("CumSum")
-def running_sum(facts: OpFacts) -> Rule | None:
+@RULES.register("CumProd", "CumSum")
+def running(facts: OpFacts) -> Rule | None:
     """`a b, - -> a y1; whole b`."""
     axis = facts.integers("axis", 1)
-    return None if axis is None else _changed(facts, axis, linear=True)
+    return None if axis is None else _changed(facts, axis, linear=facts.op_type == "CumSum")
+
+
+@RULES.register("Trilu")
+def triangle(facts: OpFacts) -> Rule | None:
+    """`a b c, - -> a y1 y2; whole b c`: a triangle is one of the last two axes."""
+    return _changed(facts, [-2, -1], linear=True)
+
+
+@RULES.register("DFT")
+def fourier(facts: OpFacts) -> Rule | None:
+    """`a b c two, -, - -> a y1 c y3; whole b two`: signals are independent."""
+    axis = facts.integers("axis", 2)
+    since = 20  # the opset in which the axis became an input, and the last signal axis the default
+    if axis is None:
+        axis = (-2 if facts.version >= since else 1,)
+    return _changed(facts, [*axis, -1])
+
+
+@RULES.register("ReverseSequence")
+def reverse_sequence(facts: OpFacts) -> Rule | None:
+    """`a b c, b -> y0 b c; whole a`: each sample by its own length."""
+    rule = _changed(facts, [facts.integer("time_axis", 0)])
+    batch = facts.integer("batch_axis", 1)
+    return None if rule is None else replace(rule, inputs=(rule.inputs[0], (rule.inputs[0][batch],)))
+
+
+@RULES.register("TensorScatter")
+def tensor_scatter(facts: OpFacts) -> Rule | None:
+    """`a b c d, a b s d, a -> a b y2 d; whole c s`: written into caches at each sample's place."""
+    rule = _changed(facts, [facts.integer("axis", -2)])
+    if rule is None:
+        return None
+    cache = rule.inputs[0]
+    update = tuple("s" if name in rule.whole else name for name in cache)
+    inputs = (cache, update, cache[:1])[: len(facts.shapes)]
+    return replace(rule, inputs=inputs, whole=rule.whole | {"s"})
+
+
+@RULES.register("Det")
+def determinant(facts: OpFacts) -> Rule | None:
+    """`a b c -> a; whole b c`."""
+    rule = _changed(facts, [-2, -1])
+    return None if rule is None else replace(rule, outputs=(rule.inputs[0][:-2],))
+
+
+@RULES.register("OneHot")
+def one_hot(facts: OpFacts) -> Rule | None:
+    """`a b, -, - -> a b y`."""
+    shape = facts.shapes[0]
+    if shape is None:
+        return None
+    letters, axis = axis_letters(len(shape)), normal_axis(facts.integer("axis", -1), len(shape) + 1)
+    return Rule((letters, (), ()), ((*letters[:axis], "y", *letters[axis:]),))
 
 
 @RULES.register("TopK")

@@ -7,19 +7,33 @@ from dataclasses import replace
 from partition.rules.facts import OpFacts, Shape, axis_letters, normal_axis
 from partition.rules.matmul import matmul
 from partition.rules.registry import RULES
-from partition.rules.rule import Letters, Rule
+from partition.rules.rule import Letters, Rule, composite
 
 
 @RULES.register("DequantizeLinear", "QuantizeLinear")
 def quantize(facts: OpFacts) -> Rule | None:
     """`a b, b, b -> a b`: scale and zero point are scalars, or follow their axis."""
     shape, scale = facts.shapes[:2]
-    if not shape or scale is None or len(scale) > 1 or facts.integer("block_size", 0):
+    if not shape or scale is None:
         return None
     letters = axis_letters(len(shape))
     axis = normal_axis(facts.integer("axis", 1), len(shape))
+    if facts.integer("block_size", 0):
+        return _quantize_blocks(facts, letters, axis)
+    if len(scale) > 1:
+        return None
     own = () if scale in ((), (1,)) else letters[axis : axis + 1]
     return Rule((letters, *(() if s is None else own for s in facts.shapes[1:])), (letters,))
+
+
+def _quantize_blocks(facts: OpFacts, letters: Letters, axis: int) -> Rule | None:
+    """`a (b 32), a b, a b -> a (b 32)`: whole blocks, each with its scale."""
+    shape, scale, block = facts.shapes[0] or (), facts.shapes[1] or (), facts.integer("block_size", 0)
+    whole, blocks = shape[axis], scale[axis] if len(scale) == len(shape) else None
+    if not isinstance(whole, int) or not isinstance(blocks, int) or whole != blocks * block:
+        return None
+    joined = (*letters[:axis], composite(letters[axis], block), *letters[axis + 1 :])
+    return Rule((joined, *(() if s is None else letters for s in facts.shapes[1:])), (joined,))
 
 
 @RULES.register("MatMulInteger")

@@ -8,8 +8,16 @@ from partition.rules.facts import OpFacts, Shape, axis_letters, normal_axis
 from partition.rules.registry import RULES
 from partition.rules.rule import REPEATED, Letters, Rule
 
-# How the reduced pieces of an op combine; absent = they do not. An empty piece of a maximum has no value: not offered.
-_COMBINE = {"ReduceSum": "sum", "ReduceL1": "sum", "ReduceSumSquare": "sum"}
+# How the reduced pieces of an op combine; absent = they do not. An empty piece of a maximum has no value.
+_COMBINE = {
+    "ReduceL1": "sum",
+    "ReduceMax": "max",
+    "ReduceMin": "min",
+    "ReduceProd": "prod",
+    "ReduceSum": "sum",
+    "ReduceSumSquare": "sum",
+}
+_SUM = "sum"
 _LINEAR = ("ReduceSum", "ReduceMean")
 
 
@@ -41,7 +49,8 @@ def reduction(facts: OpFacts) -> Rule | None:
     outputs = (_kept(facts, letters, gone),)
     if combine:
         summed = dict.fromkeys((name for name in gone if name not in vague), combine)
-        return Rule(inputs, outputs, reduce=summed, whole=vague, linear=linear, solid=solid)
+        filled = frozenset() if combine == _SUM else frozenset(summed)
+        return Rule(inputs, outputs, reduce=summed, whole=vague, linear=linear, solid=solid | filled)
     return Rule(inputs, outputs, whole=vague | set(gone), linear=linear, solid=solid - set(gone))
 
 

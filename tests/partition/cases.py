@@ -168,15 +168,18 @@ NORMALISED = [
 ]
 
 _SUMS = ("ReduceL1", "ReduceSumSquare")
-_OTHERS = ("ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMin", "ReduceProd")
+_OTHERS = ("ReduceL2", "ReduceLogSum", "ReduceLogSumExp")
+_COMBINED = (("ReduceMax", "max"), ("ReduceMin", "min"), ("ReduceProd", "prod"))
 REDUCTIONS = [
     *(Golden(_case(op, Y, AXIS1, constants=(1,)), "a b, - -> a 1; reduce b: sum") for op in _SUMS),
     *(Golden(_case(op, Y, AXIS1, constants=(1,)), "a b, - -> a 1; whole b") for op in _OTHERS),
+    *(Golden(_case(op, Y, AXIS1, constants=(1,)), f"a b, - -> a 1; reduce b: {how}; solid b") for op, how in _COMBINED),
     Golden(_case("ReduceMean", X, AXIS1, constants=(1,)), "a b, - -> a 1; whole b; linear 0"),
     Golden(_case("ReduceSum", X, AXIS1, constants=(1,)), "a b, - -> a 1; reduce b: sum; linear 0"),
     Golden(_case("ReduceSum", X3, AXIS1, constants=(1,), keepdims=0), "a b c, - -> a c; reduce b: sum; linear 0"),
     Golden(_case("ReduceSum", X), "a b -> 1 1; reduce a: sum; reduce b: sum; linear 0"),
-    Golden(_case("ReduceMax", X, version=13, axes=[0], keepdims=0), "a b -> b; whole a"),
+    Golden(_case("ReduceMax", X, version=13, axes=[0], keepdims=0), "a b -> b; reduce a: max; solid a"),
+    Golden(_case("ReduceMax", -X3), "a b c -> 1 1 1; reduce a: max; reduce b: max; reduce c: max; solid a b c"),
     Golden(_case("ArgMax", X, axis=1), "a b -> a 1; whole b"),
     Golden(_case("ArgMin", X, axis=0, keepdims=0), "a b -> b; whole a"),
 ]
@@ -184,7 +187,7 @@ REDUCTIONS = [
 LAYOUT = [
     Golden(_case("Transpose", X3, perm=[2, 0, 1]), "a b c -> c a b; linear 0"),
     Golden(_case("Transpose", X), "a b -> b a; linear 0"),
-    Golden(_case("Flatten", X3), "a b c -> a y; whole b c; linear 0"),
+    Golden(_case("Flatten", X3), "a b c -> a (b c); linear 0"),
     Golden(
         _case("Reshape", _floats(5, 6), np.array([0, 2, 3]), constants=(1,)),
         "a (y1 y2), - -> a y1 y2; linear 0; solid y1 y2; sizes 1",

@@ -12,10 +12,11 @@ from partition.rules import RULES, OpFacts, Rule, RuleBook
 from tests.partition import cases
 from tests.partition.cases import Golden
 from tests.partition.cases_fused import FUSIONS
+from tests.partition.cases_more import FURTHER
 from tests.partition.cases_moving import MORE
 from tests.partition.oracle import Case, missing_letters, wrong_letters
 
-GOLDEN = [*cases.GOLDEN, *MORE, *FUSIONS]
+GOLDEN = [*cases.GOLDEN, *MORE, *FUSIONS, *FURTHER]
 
 
 def _name(golden: Golden) -> str:
@@ -102,7 +103,7 @@ def test_reduction_over_axes_of_the_request_has_no_rule() -> None:
     ("op_type", "after", "attributes", "text"),
     [
         ("ReduceSum", (3, 1, 2), {}, "a b c, - -> a 1 c; reduce b: sum; linear 0; solid a b c"),
-        ("ReduceMax", (3, 1, 2), {}, "a b c, - -> a 1 c; whole b; solid a c"),
+        ("ReduceMax", (3, 1, 2), {}, "a b c, - -> a 1 c; reduce b: max; solid a b c"),
         (
             "ReduceMean",
             (3, 2),
