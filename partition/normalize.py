@@ -7,6 +7,7 @@ from onnx_ir.passes import common
 
 from partition.canonical import CanonicalShapesPass
 from partition.convbias import SplitConvBiasPass
+from partition.dynamic import SpellOutDynamicQuantizePass
 from partition.errors import InvalidModelError
 from partition.folding import FoldConstantsPass
 from partition.foreign import InferForeignPass
@@ -14,6 +15,7 @@ from partition.gemm import SplitGemmPass
 from partition.heads import SeparateHeadsPass
 from partition.outputs import ComputeOutputsPass, NameValuesPass
 from partition.reshapes import AlignReshapesPass
+from partition.scales import ScaleByFactorsPass
 from partition.shapes import ForgetSizesPass, InferShapesPass
 
 
@@ -44,9 +46,11 @@ def _passes() -> list[ir.passes.InPlacePass]:
         SplitGemmPass(),
         SplitConvBiasPass(),
         SeparateHeadsPass(),
+        SpellOutDynamicQuantizePass(),
         FoldConstantsPass(),
         InferShapesPass(),
         CanonicalShapesPass(),
+        ScaleByFactorsPass(),
         AlignReshapesPass(),
         ForgetSizesPass(),
         InferShapesPass(),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from partition.rules.facts import OpFacts, axis_letters, normal_axis
+from partition.rules.facts import OpFacts, Shape, axis_letters, normal_axis
 from partition.rules.registry import RULES
 from partition.rules.rule import REPEATED, Rule, composite
 
@@ -86,17 +86,30 @@ def blocks(facts: OpFacts) -> Rule | None:
 
 @RULES.register("Resize")
 def resize(facts: OpFacts) -> Rule | None:
-    """`n c x0, -, - -> n c y0; whole x0`: axes with scale 1; a target size would be that of the whole."""
+    """`n c x0, -, - -> n c y0; whole x0`: axes with scale 1; for sizes see partition.scales.
+
+    Sizes that are left are those of the whole: `sizes 3`, unless they are of the changed axes alone.
+    """
     shape, axes = facts.shapes[0], facts.attributes.get("axes")
     if shape is None or facts.attributes.get("coordinate_transformation_mode") == b"tf_crop_and_resize":
         return None
     if len(facts.shapes) > 3 and facts.shapes[3] is not None:
-        return None
+        return _resize_to_sizes(facts, shape, axes)
     scales = facts.constants.get(2 if facts.version >= 11 else 1)
     if scales is None:
         return None
     named = list(range(len(shape))) if axes is None else list(axes)
     return _changed(facts, [axis for axis, scale in zip(named, scales, strict=False) if scale != 1])
+
+
+def _resize_to_sizes(facts: OpFacts, shape: Shape, axes: Sequence[int] | None) -> Rule | None:
+    sizes = facts.constants.get(3)
+    if axes is not None:
+        return _changed(facts, axes)
+    if sizes is None or len(sizes) != len(shape) or None in shape:
+        return None
+    rule = _changed(facts, [i for i, (size, want) in enumerate(zip(shape, sizes, strict=True)) if size != want])
+    return None if rule is None else replace(rule, sizes=3, solid=frozenset(rule.letters))
 
 
 @RULES.register("Upsample")

@@ -32,6 +32,14 @@ MOVING = [
         "a b c d, -, - -> a b y2 y3; whole c d",
     ),
     Golden(
+        _case("Resize", _floats(5, 3, 5, 7), None, None, np.array([5, 3, 9, 4]), mode="linear", constants=(3,)),
+        "a b c d, -, -, - -> a b y2 y3; whole c d; solid a b; sizes 3",
+    ),
+    Golden(
+        _case("Resize", _floats(5, 3, 5, 7), None, None, np.array([9, 4]), mode="cubic", axes=[2, 3], constants=(3,)),
+        "a b c d, -, -, - -> a b y2 y3; whole c d",
+    ),
+    Golden(
         _case("Upsample", _floats(5, 3, 5, 7), np.array([1, 1, 2, 2], np.float32), version=9, constants=(1,)),
         "a b c d, - -> a b y2 y3; whole c d",
     ),

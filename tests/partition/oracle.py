@@ -45,9 +45,13 @@ class Case:
         names = [f"i{i}" if value is not None else "" for i, value in enumerate(inputs)]
         results = [f"o{i}" for i in range(self.outputs)]
         node = onnx.helper.make_node(self.op_type, names, results, domain=self.domain, **self.attributes)
-        given = {name: value for name, value in zip(names, inputs, strict=True) if value is not None}
+        values = {
+            name: (i, value) for i, (name, value) in enumerate(zip(names, inputs, strict=True)) if value is not None
+        }
+        given = {name: value for name, (i, value) in values.items() if i not in self.constants}
+        fixed = [onnx.numpy_helper.from_array(v, name) for name, (i, v) in values.items() if i in self.constants]
         infos = [_info(name, value) for name, value in given.items()]
-        graph = onnx.helper.make_graph([node], "op", infos, [onnx.ValueInfoProto(name=name) for name in results])
+        graph = onnx.helper.make_graph([node], "op", infos, [onnx.ValueInfoProto(name=name) for name in results], fixed)
         domains = {"": self.version, **({self.domain: 1} if self.domain else {})}
         opsets = [onnx.helper.make_opsetid(domain, version) for domain, version in domains.items()]
         model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
