@@ -48,6 +48,10 @@ class Published:
         return publishes * _PUBLISH + self.polls * _RECEIVE + (self.puts + self.lists) * _PUT + self.gets * _GET
 
 
+UNFINISHED = (Published("queue", "hypergraph", 65536, 8, 0, 0, 0, 0, 0, 0),)
+"""Runs that the authors' system did not complete: without figures of theirs, so not among the rows of the table."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """One run of ours.
@@ -147,16 +151,21 @@ def compared(row: Published, ours: Measured) -> dict[str, Any]:
         "workers": row.workers,
         "bytes_ours": sent_bytes,
         "bytes_theirs": row.sent_bytes,
-        "bytes_ratio": sent_bytes / row.sent_bytes,
+        "bytes_ratio": _ratio(sent_bytes, row.sent_bytes),
         "usd_ours": usd,
         "usd_theirs": row.usd,
-        "usd_ratio": usd / row.usd,
+        "usd_ratio": _ratio(usd, row.usd),
         "usd_floor": floor,
         "calls_ours": {name: count.units for name, count in calls.items()},
         "calls_theirs": _their_calls(row),
         "right": f"{ours.right} of {ours.checked}",
         "how": ours.how,
     }
+
+
+def _ratio(ours: float, theirs: float) -> float | None:
+    """None where they have no figure."""
+    return ours / theirs if theirs else None
 
 
 def _their_calls(row: Published) -> dict[str, int]:

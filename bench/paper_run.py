@@ -14,14 +14,12 @@ import numpy as np
 from bench.graphchallenge import BenchCase, run_case
 from bench.inprocess import run_counted
 from bench.paper import Case, Kept, Measured, Published, compared
-from bundle.store import FolderStore
+from bench.paper_compile import compiled, network_of
 from client.api import Client
 from client.errors import CloudError
 from client.progress import steps
 from client.target import find_stage
 from costs import calls_from_json
-from partition import compile_to_store
-from zoo.card import Arrays
 from zoo.graphchallenge import GraphChallenge, Options
 
 IN_PROCESS = "one process: the functions' channel classes over counted services in memory"
@@ -58,18 +56,14 @@ def deployed_workers(environment: Mapping[str, str] = os.environ) -> int:
     return CLOUD_WORKERS
 
 
-def paper_lines(rows: Sequence[Published], setting: Setting) -> list[dict[str, Any]]:
-    """The table: every published row with our run of its case."""
-    cases = [_case(row, setting) for row in rows]
-    done: dict[Case, Measured] = {}
-    lines = []
-    with steps("published runs", len(rows)) as step:
-        for row, case in zip(rows, cases, strict=True):
-            if case not in done:
-                done |= _all_of_bundle([other for other in cases if _bundle(other) == _bundle(case)], setting)
-            lines.append(compared(row, done[case]))
+def measure(rows: Sequence[Published], setting: Setting) -> None:
+    """Run what was not run before. Each run is kept as soon as it is measured."""
+    cases = list(dict.fromkeys(_case(row, setting) for row in rows))
+    todo = [case for case in cases if setting.fresh or setting.kept.get(case) is None]
+    with steps("runs", len(todo)) as step:
+        for case, measured in _measured(todo, setting):
+            setting.kept.put(case, measured)
             step()
-    return lines
 
 
 def kept_lines(rows: Sequence[Published], setting: Setting) -> list[dict[str, Any]]:
@@ -82,27 +76,17 @@ def _case(row: Published, setting: Setting) -> Case:
     return Case(row.channel, row.neurons, row.workers, control=setting.control)
 
 
-def _all_of_bundle(cases: Sequence[Case], setting: Setting) -> dict[Case, Measured]:
-    """Runs of one compiled bundle: those that are kept, and the others measured and kept."""
-    distinct = list(dict.fromkeys(cases))
-    known = {} if setting.fresh else {case: found for case in distinct if (found := setting.kept.get(case))}
-    for case, measured in _measured([case for case in distinct if case not in known], setting):
-        setting.kept.put(case, measured)
-        known[case] = measured
-    return known
-
-
-def _bundle(case: Case) -> tuple[int, int, int, int, bool]:
-    return case.neurons, case.workers, case.layers, case.samples, case.control
-
-
 def _measured(cases: Sequence[Case], setting: Setting) -> Iterator[tuple[Case, Measured]]:
     here = [case for case in cases if case.neurons > CLOUD_NEURONS or case.workers > setting.cloud_workers]
     for case in cases:
         if case not in here:
             yield case, _on_cloud(case, setting)
-    if here:
-        yield from _in_process(here, setting)
+    for network in dict.fromkeys(_network(case) for case in here):
+        yield from _in_process([case for case in here if _network(case) == network], setting)
+
+
+def _network(case: Case) -> tuple[int, int, int, bool]:
+    return case.neurons, case.layers, case.samples, case.control
 
 
 def _on_cloud(case: Case, setting: Setting) -> Measured:
@@ -116,22 +100,18 @@ def _on_cloud(case: Case, setting: Setting) -> Measured:
 
 
 def _in_process(cases: Sequence[Case], setting: Setting) -> Iterator[tuple[Case, Measured]]:
-    first = cases[0]
-    card = GraphChallenge(first.neurons)
-    options = Options(layers=first.layers, data=setting.data, control=first.control)
+    """Runs of one network. Its inputs are made for each run: kept, they would be gigabytes beside the next one."""
+    card, options = network_of(cases[0], setting.data)
+    sizes = list(dict.fromkeys(case.workers for case in cases))
+    examples = card.examples(options, _compared(card, options, cases[0].samples))
     with tempfile.TemporaryDirectory(prefix="fsd-paper-") as folder:
-        store = FolderStore(Path(folder) / "store")
-        manifest = compile_to_store(store, card.build(options, Path(folder)), "row", first.workers)
-        inputs = card.inputs(options, first.samples)
-        for case in cases:
-            run = run_counted(store, manifest, inputs, case.channel)
-            right, checked = _check(card, options, run.outputs, case.samples)
-            yield case, Measured(run.calls, right, checked, run.seconds, IN_PROCESS, manifest.info)
+        for store, manifest in compiled(card, options, sizes, Path(folder)):
+            for case in (case for case in cases if case.workers == manifest.world_size):
+                run = run_counted(store, manifest, card.inputs(options, case.samples), case.channel)
+                verdict = card.check({"y": np.asarray(run.outputs["y"][: len(examples.inputs["x"])])}, examples)
+                yield case, Measured(run.calls, verdict.right, verdict.total, run.seconds, IN_PROCESS, manifest.info)
 
 
-def _check(card: GraphChallenge, options: Options, outputs: Arrays, samples: int) -> tuple[int, int]:
-    """Samples right, and how many were compared: all where truth is published, else the first few."""
-    count = samples if card.has_published_truth(options) else min(samples, CHECKED)
-    examples = card.examples(options, count)
-    verdict = card.check({"y": np.asarray(outputs["y"][:count])}, examples)
-    return verdict.right, verdict.total
+def _compared(card: GraphChallenge, options: Options, samples: int) -> int:
+    """How many samples are held against the truth: all where it is published, else the first few."""
+    return samples if card.has_published_truth(options) else min(samples, CHECKED)

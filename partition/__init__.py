@@ -6,7 +6,7 @@ emit (sub-graphs, shards, programs).
 
 from __future__ import annotations
 
-from partition.compile import CompiledModel, Options, compile_model, compile_to_store
+from partition.compile import CompiledModel, Options, compile_for, compile_model, compile_to_store, prepare
 from partition.errors import (
     CompileError,
     InvalidModelError,
@@ -29,7 +29,9 @@ __all__ = [
     "StrategyError",
     "UnsafeModelError",
     "UnsupportedModelError",
+    "compile_for",
     "compile_model",
     "compile_to_store",
     "parse_strategy",
+    "prepare",
 ]

@@ -134,8 +134,18 @@ def compile_model(
     """
     strategy = parse_strategy(strategy, workers)
     options = options or Options()
-    prepared = prepare(model, options)
-    chosen, layout = lay_out(prepared, strategy, workers, options)
+    return compile_for(prepare(model, options), strategy, workers, folder, name=name, options=options)
+
+
+def compile_for(
+    prepared: Prepared, strategy: str, workers: int, folder: Path, *, name: str = "", options: Options
+) -> CompiledModel:
+    """As compile_model, of a model that was prepared under the same options: once for several numbers of workers.
+
+    Raises:
+        StrategyError, UnsupportedModelError: as compile_model.
+    """
+    chosen, layout = lay_out(prepared, parse_strategy(strategy, workers), workers, options)
     target = Target(name or prepared.graph.name, chosen, workers, options.precision)
     return emit_bundle(prepared, layout, target, folder)
 

@@ -110,20 +110,21 @@ def _add_paper(kinds: Any) -> None:
 
 def _paper(options: argparse.Namespace) -> int:
     from bench.graphchallenge import SHARED, official_data
-    from bench.paper import Kept, read_published
+    from bench.paper import UNFINISHED, Kept, read_published
     from bench.paper_report import markdown, write_results
-    from bench.paper_run import Setting, deployed_workers, kept_lines, paper_lines
+    from bench.paper_run import Setting, deployed_workers, kept_lines, measure
 
     published = options.published or SHARED / "fsd-results" / "fsd-results.csv"
     chosen = {"neurons": options.neurons, "workers": options.workers, "channel": options.channel and [options.channel]}
-    rows = [
-        row
-        for row in read_published(published)
-        if all(wanted is None or getattr(row, name) in wanted for name, wanted in chosen.items())
-    ]
+    rows, apart = (
+        [row for row in table if all(wanted is None or getattr(row, name) in wanted for name, wanted in chosen.items())]
+        for table in (read_published(published), UNFINISHED)
+    )
     here = deployed_workers() if options.cloud_workers is None else options.cloud_workers
     setting = Setting(Kept(options.kept), options.data or official_data(), here, options.control, options.fresh)
-    lines = kept_lines(rows, setting) if options.no_run else paper_lines(rows, setting)
+    if not options.no_run:
+        measure([*rows, *apart], setting)
+    lines = kept_lines(rows, setting)
     if options.results:
         write_results(lines, options.results, "control" if options.control else "paper")
     print(json.dumps(lines, indent=1) if options.json else markdown(lines))

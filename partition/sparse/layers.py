@@ -66,12 +66,16 @@ def part_of(weight: SparseWeight, outputs: Rows, inputs: Rows) -> LocalWeight:
     """The entries from `inputs` to `outputs` (both ascending), numbered within them."""
     entries = entries_of(weight, outputs)
     counts = np.diff(weight.indptr)[outputs]
-    owner = np.repeat(np.arange(outputs.size), counts)
-    kept = _is_in(weight, inputs)[weight.indices[entries]]
-    numbers = np.searchsorted(inputs, weight.indices[entries][kept]).astype(np.int32)
-    sizes = np.bincount(owner[kept], minlength=outputs.size)
-    indptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-    return LocalWeight(indptr, numbers, np.ascontiguousarray(weight.values[entries][kept]))
+    number = np.full(weight.shape[0], -1, np.int32)
+    number[inputs] = np.arange(inputs.size, dtype=np.int32)
+    numbers, values = number[weight.indices[entries]], weight.values[entries]
+    kept = numbers >= 0
+    if not kept.all():
+        owner = np.repeat(np.arange(outputs.size), counts)
+        counts = np.bincount(owner[kept], minlength=outputs.size)
+        numbers, values = numbers[kept], values[kept]
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return LocalWeight(indptr, numbers, np.ascontiguousarray(values))
 
 
 def alike(weight: SparseWeight) -> Rows:

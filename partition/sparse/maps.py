@@ -35,8 +35,8 @@ def row_maps(
     place:        [n] of each row in a message; None = ascending by number.
     """
     size = 1 + max((int(rows[-1]) for rows in (*held, *wanted) if rows.size), default=-1)
-    sends = [_placed(held[rank], _positions(held[rank], rows, size), place) for rows in wanted]
-    receives = [_placed(wanted[rank], _positions(wanted[rank], rows, size), place) for rows in held]
+    sends = _in_each(held[rank], wanted, size, place)
+    receives = _in_each(wanted[rank], held, size, place)
     return RowMaps(*_packed(sends), *_packed(receives), rows=wanted[rank].size)
 
 
@@ -53,9 +53,12 @@ def rows_sent(held: tuple[Rows, ...], wanted: tuple[Rows, ...]) -> int:
     return int(between.sum() - between.trace())
 
 
-def _positions(mine: Rows, others: Rows, size: int) -> Rows:
-    """Where in `mine` the numbers that are also in `others` are."""
-    return np.flatnonzero(_mask(others, size)[mine]).astype(np.int32)
+def _in_each(mine: Rows, others: tuple[Rows, ...], size: int, place: NDArray[np.int64] | None) -> list[Rows]:
+    """For each of `others`, where in `mine` the numbers are that are in both, in the order of a message."""
+    position = np.full(size, -1, np.int32)
+    position[mine] = np.arange(mine.size, dtype=np.int32)
+    found = (position[rows] for rows in others)
+    return [_placed(mine, positions[positions >= 0], place) for positions in found]
 
 
 def _placed(rows: Rows, positions: Rows, place: NDArray[np.int64] | None) -> Rows:

@@ -23,7 +23,6 @@ from partition.schedule import local_name
 from partition.sparse.assignment import Owned
 from partition.sparse.layers import LocalWeight, SparseLayer, part_of
 from partition.sparse.maps import RowMaps, row_maps
-from partition.sparse.messages import in_order
 from partition.sparse.plan import ChainPlan
 from partition.sparse.weights import Rows
 from partition.weights import Stored
@@ -91,11 +90,11 @@ class _Rank:
         wanted: Owned,
         layer: str,
         reduce: str = "",
-        kinds: Rows | None = None,
+        place: NDArray[np.int64] | None = None,
     ) -> Step:
-        """An exchange of the rows that others want; those of one kind side by side in a message."""
+        """An exchange of the rows that others want. place: of each row in a message; None = by number."""
         prefix = target
-        maps = row_maps(held, wanted, self.rank, None if kinds is None else in_order(kinds))
+        maps = row_maps(held, wanted, self.rank, place)
         exchange = Exchange(
             0, "rows", source, target, self.group, axis=1, reduce=reduce, maps=prefix, rows=maps.rows, layer=layer
         )
@@ -154,7 +153,7 @@ def _row(rank: _Rank) -> Iterator[Step]:
     for i, layer in enumerate(plan.layers):
         if i and plan.exchanges[i]:
             names = rank.live(f"own{i}"), rank.live(f"in{i}")
-            yield rank.rows(*names, plan.owned[i], plan.wanted[i], layer.name, kinds=plan.kinds[i])
+            yield rank.rows(*names, plan.owned[i], plan.wanted[i], layer.name, place=plan.places[i])
         source, inputs = _row_inputs(rank, i)
         outputs = plan.owned[i + 1][rank.rank]
         yield rank.multiply(i, source, rank.live(f"own{i + 1}"), outputs, inputs, "sparse_layer")

@@ -16,7 +16,7 @@ from partition.sparse.assignment import Assign, Fixed, Owned, contiguous_layers
 from partition.sparse.estimate import Assumed
 from partition.sparse.layers import SparseLayer, inputs_read, outputs_fed
 from partition.sparse.maps import rows_between
-from partition.sparse.messages import Boundary, widened
+from partition.sparse.messages import Boundary, in_order, widened
 from partition.sparse.ownership import kinds_of, partitioned_columns, partitioned_layers
 from partition.sparse.weights import Rows
 
@@ -48,6 +48,11 @@ class ChainPlan:
     def kinds(self) -> list[Rows]:
         """As kinds_of; neurons of one kind mostly have the same value."""
         return kinds_of([layer.weight for layer in self.layers])
+
+    @cached_property
+    def places(self) -> list[NDArray[np.int64]]:
+        """row: before each layer, the place of each row in a message: those of one kind side by side."""
+        return [in_order(kinds) for kinds in self.kinds]
 
     @cached_property
     def reads(self) -> tuple[Owned, ...]:
