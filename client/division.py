@@ -20,6 +20,7 @@ class Division:
     weight_share: the same in even shares of the weights.
     sizes:        to expect of dimensions that requests choose, by symbol.
     precision:    in what floats travel between ranks.
+    merge_rows:   whether equal neurons of sparse layers are computed once.
     """
 
     strategy: str = "auto"
@@ -28,6 +29,7 @@ class Division:
     weight_share: float | None = None
     sizes: Mapping[str, str] = field(default_factory=dict)
     precision: str = "exact"
+    merge_rows: bool = False
 
     @property
     def ranks(self) -> int:
@@ -49,7 +51,13 @@ class Division:
             if limit is not None and not (isfinite(limit) and limit >= 0):
                 raise UsageError(f"{name}: expected a number >= 0, got {limit}")
         memory_bytes = None if self.memory_mb is None else int(self.memory_mb * 2**20)
-        return Options(memory_bytes=memory_bytes, weight_share=self.weight_share, sizes=sizes, precision=self.precision)
+        return Options(
+            memory_bytes=memory_bytes,
+            weight_share=self.weight_share,
+            sizes=sizes,
+            precision=self.precision,
+            merge_rows=self.merge_rows,
+        )
 
 
 def _size(name: str, size: str) -> int:

@@ -19,7 +19,9 @@ from partition.graph import Op
 from partition.grid import parse_strategy
 from partition.held import layout_bytes
 from partition.layout import Layout
+from partition.planning import merged_info
 from partition.traffic import Sent, traffic
+from runs.catalog import merged_rows
 from runs.choice import best_channel
 from runs.request import CHANNELS, PREFERENCES
 
@@ -45,6 +47,7 @@ def plan_model(model: Path, division: Division, function_mb: int = MEMORY_MB) ->
         "workers": workers,
         "model_weight_bytes": prepared.weight_bytes,
         "inputs": {name: list(prepared.graph.values[name].cargo.dims) for name in prepared.graph.inputs},
+        "merged": merged_rows(merged_info(layout)),
         "ranks": _ranks(layout, prepared.weight_bytes),
         "parts": list(_parts(layout)),
         "exchanges": [_exchange(item) for item in sent],
@@ -103,6 +106,8 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     ranks = [(str(r["rank"]), f"{r['weight_bytes']:,}", f"{r['weight_share']:.3f}") for r in plan["ranks"]]
     lines = [f"{plan['strategy']} on {plan['workers']} workers, for inputs {sizes}"]
     lines += align([("rank", "weight bytes", "share"), *ranks])
+    if plan["merged"]:
+        lines.append("merged: {rows:,} equal rows, {saved_bytes:,} bytes of weights saved".format(**plan["merged"]))
     for part in plan["parts"]:
         lines += [f"ranks {' and '.join(map(str, part['groups']))}:", *_op_lines(part["ops"])]
     lines += align(_exchange_rows(plan["exchanges"]))

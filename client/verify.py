@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from engine.codec import program_from_json
 from engine.program import Exchange
 from engine.sessions import Session
 from partition import InvalidModelError, Options, compile_to_store
+from runs.catalog import merged_rows
 
 _ONE_NAME = {"recv": "send"}  # the two ends of one exchange
 
@@ -56,6 +57,7 @@ class VerifyReport:
     exchanges:          number of exchanges by kind.
     exchanged_bytes:    bytes of the tensors that ranks sent, before encoding.
     problems:           one line per output that differs.
+    merged:             rows of sparse layers merged into equal ones, and saved_bytes; empty where none were looked for.
     """
 
     ok: bool
@@ -70,6 +72,7 @@ class VerifyReport:
     split_ops: int
     replicated_ops: int
     problems: tuple[str, ...] = ()
+    merged: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The report as JSON."""
@@ -186,6 +189,7 @@ def _report(manifest: Manifest, store: Store, difference: Difference, ranks: Seq
         split_ops=int(manifest.info["split_ops"]),
         replicated_ops=int(manifest.info["replicated_ops"]),
         problems=difference.problems,
+        merged=merged_rows(manifest.info),
     )
 
 

@@ -28,15 +28,17 @@ class Jagged:
     columns: k-th entry: column of the k-th stored value of each of the first rows of `order`.
     values:  k-th entry: [n, 1] those values.
     rows:    number of rows.
+    copies:  [cols] how many equal features each feature stands for; None = one. A row stores it once for each.
     """
 
     order: NDArray[np.intp] | None
     columns: tuple[NDArray[np.intp], ...]
     values: tuple[NDArray[np.generic], ...]
     rows: int
+    copies: NDArray[np.int32] | None = None
 
 
-def jagged_from_csr(matrix: Csr) -> Jagged:
+def jagged_from_csr(matrix: Csr, copies: NDArray[np.int32] | None = None) -> Jagged:
     """The jagged form of a matrix by compressed rows."""
     indptr, indices, values = matrix.indptr, matrix.indices, matrix.values
     lengths = np.diff(indptr)
@@ -49,6 +51,7 @@ def jagged_from_csr(matrix: Csr) -> Jagged:
         columns=tuple(indices[place].astype(np.intp) for place in places),
         values=tuple(values[place][:, None] for place in places),
         rows=lengths.size,
+        copies=copies,
     )
 
 
@@ -75,7 +78,8 @@ def _spread_non_finite(matrix: Jagged, x: NDArray[np.generic], out: NDArray[np.g
     stored = np.zeros((matrix.rows, bad.size), np.float32)
     ones = replace(matrix, values=tuple(np.ones((*columns.shape, 1), np.float32) for columns in matrix.columns))
     _multiply_block(ones, marks, stored)
-    out[:, bad] = np.where(stored < marks.sum(axis=0), np.nan, out[:, bad])
+    features = marks.sum(axis=0) if matrix.copies is None else matrix.copies[: len(marks)] @ marks
+    out[:, bad] = np.where(stored < features, np.nan, out[:, bad])
 
 
 def _multiply_block(matrix: Jagged, x: NDArray[np.generic], out: NDArray[np.generic]) -> None:

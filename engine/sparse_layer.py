@@ -38,10 +38,15 @@ class Tail:
 
 
 class SparseLayer:
-    """A matrix that is ready to be multiplied. library: the functions in C; None = numpy alone."""
+    """A matrix that is ready to be multiplied.
 
-    def __init__(self, matrix: Csr, library: NativeLibrary | None) -> None:
+    library: the functions in C; None = numpy alone.
+    copies:  [cols] how many equal features each feature of x stands for, of which a row may read some; None = one.
+    """
+
+    def __init__(self, matrix: Csr, library: NativeLibrary | None, copies: NDArray[np.int32] | None = None) -> None:
         self._matrix = matrix
+        self._copies = copies
         self._library = library
         self._order = near_rows(matrix)
 
@@ -52,7 +57,7 @@ class SparseLayer:
 
     @functools.cached_property
     def _jagged(self) -> Jagged:
-        return jagged_from_csr(self._matrix)
+        return jagged_from_csr(self._matrix, self._copies)
 
     def __call__(self, x: Array, tail: Tail) -> tuple[Array, NDArray[np.bool_]]:
         """clip(matrix @ x + bias, low, high), and which samples have an element that is not zero.

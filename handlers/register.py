@@ -34,7 +34,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             path = locate(request.model, request.options, Path(folder), fetcher(service(), invocation), hubs=False)
             check_fits(path, invocation)
             store, workers = service().store, workers_of(request.strategy, request.workers)
-            options = Options(precision=request.precision)
+            options = Options(precision=request.precision, merge_rows=request.merge_rows)
             manifest = compile_to_store(store, path, request.strategy, workers, name=name, options=options)
             return {"status": "done", **describe(register_model(store, name, manifest), manifest)}
     except (BundleError, CompileError, RunError, ZooError) as error:

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -48,6 +48,7 @@ class Options:
     sizes:        to expect of dimensions that requests choose, by symbol; shapes: of whole inputs, by name. Estimates
                   follow them, the model still takes requests of any size.
     precision:    in what floats travel between ranks: "exact", or in fewer bits: "fp16", "bf16", "int8".
+    merge_rows:   whether neurons of sparse layers that are equal, bias too, are computed once.
     """
 
     sparsity: Sparsity = field(default_factory=Sparsity)
@@ -56,6 +57,7 @@ class Options:
     sizes: Mapping[str, int] = field(default_factory=dict)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     precision: str = "exact"
+    merge_rows: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a precision that there is not.
@@ -185,6 +187,7 @@ def prepare(model: onnx.ModelProto | Path, options: Options) -> Prepared:
     whole = from_ir(normalize(source.model), source.sparse, source.maps)
     check_sizes(whole)
     graph, layers = fuse_sparse(whole, options.sparsity)
+    layers = {op: tuple(replace(layer, merge=options.merge_rows) for layer in chain) for op, chain in layers.items()}
     _check_symbols(graph, options.sizes)
     return Prepared(with_sizes(graph, options.sizes, options.shapes), layers, source, whole.weight_bytes)
 

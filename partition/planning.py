@@ -13,6 +13,7 @@ from partition.policy import allowed_choices
 from partition.schedule import Chain, make_schedule
 from partition.search import Plan, Prices, cheapest_plan
 from partition.sparse.layers import SparseLayer
+from partition.sparse.merge import merge_info
 from partition.sparse.plan import plan_chain
 from partition.sparse.report import sparse_info
 
@@ -94,4 +95,9 @@ def layout_info(layout: Layout) -> Mapping[str, int | str]:
         len(part.choices) if len(groups) > 1 else sum(map(is_divided, part.choices)) for part, groups in places.items()
     )
     chains = [chain for part in places for chain in part.chains.values()]
-    return {"split_ops": split, "replicated_ops": total - split, **sparse_info(chains)}
+    return {"split_ops": split, "replicated_ops": total - split, **sparse_info(chains), **merged_info(layout)}
+
+
+def merged_info(layout: Layout) -> Mapping[str, int]:
+    """What became of equal rows of sparse layers; empty where they were not looked for."""
+    return merge_info(chain.merged for part in layout.places for chain in part.chains.values() if chain.merged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -26,6 +27,12 @@ def describe_model(store: Store, name: str) -> dict[str, Any]:
     return describe(record, read_manifest(store, record.bundle_id))
 
 
+def merged_rows(info: Mapping[str, Any]) -> dict[str, int]:
+    """Rows of sparse layers that were merged into equal ones, and bytes saved; empty where none were looked for."""
+    names = {"rows": "rows_merged", "saved_bytes": "merged_saved_bytes"}
+    return {name: int(info[key]) for name, key in names.items() if key in info}
+
+
 def describe(record: ModelRecord, manifest: Manifest) -> dict[str, Any]:
     """The entry of a model whose manifest is at hand."""
     return {
@@ -39,4 +46,5 @@ def describe(record: ModelRecord, manifest: Manifest) -> dict[str, Any]:
         "outputs": [asdict(spec) | {"shape": list(spec.shape)} for spec in manifest.outputs],
         "model_weight_bytes": manifest.model_weight_bytes,
         "shard_bytes": [rank.weight_bytes for rank in manifest.ranks],
+        "merged": merged_rows(manifest.info),
     }

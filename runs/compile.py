@@ -35,6 +35,7 @@ class CompileRequest:
     workers: int | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     precision: str = "exact"
+    merge_rows: bool = False
 
     @staticmethod
     def from_json(event: object) -> CompileRequest:
@@ -44,15 +45,13 @@ class CompileRequest:
             BadRequest: a field is missing, unknown or of another type.
         """
         kinds: dict[str, Any] = {"model": str, "name": str, "strategy": str, "workers": int, "options": Mapping}
-        kinds["precision"] = str
+        kinds |= {"precision": str, "merge_rows": bool}
         if not isinstance(event, Mapping) or "model" not in event:
-            raise BadRequest(
-                "request: expected a JSON object with model, and name, strategy, workers, options, precision if wanted"
-            )
+            raise BadRequest(f"request: expected a JSON object with model, and if wanted {', '.join(kinds)}")
         for name, value in event.items():
             if name not in kinds:
                 raise BadRequest(f"request: unknown field {str(name)[:80]!r}; known: {', '.join(kinds)}")
-            if isinstance(value, bool) or not isinstance(value, kinds[name]):
+            if isinstance(value, bool) != (kinds[name] is bool) or not isinstance(value, kinds[name]):
                 raise BadRequest(f"{name}: expected {kinds[name].__name__}, got {type(value).__name__}")
         return CompileRequest(**event)
 

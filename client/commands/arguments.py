@@ -15,13 +15,16 @@ STRATEGY_HELP = "auto (default), serial, batch, row, column, tensor, pipeline, o
 
 
 def add_compile_arguments(command: argparse.ArgumentParser) -> None:
-    """How to divide a model: --workers, --strategy, --precision, --memory-mb, --weight-share, --set, --option."""
+    """How to divide a model: workers, strategy, precision, limits, expected sizes, options of a zoo card."""
     command.add_argument("--workers", type=int, metavar="P", help="number of ranks; default: the grid's product, or 1")
     command.add_argument("--strategy", default="auto", help=STRATEGY_HELP)
     command.add_argument("--precision", default="exact", help="of floats between ranks: exact, fp16, bf16, int8")
     command.add_argument("--memory-mb", type=float, metavar="M", help="at most M MiB of weights on a worker")
     command.add_argument(
         "--weight-share", type=float, metavar="S", help="at most S even shares of the weights on a worker, 1.1 say"
+    )
+    command.add_argument(
+        "--merge-rows", action="store_true", help="compute neurons of sparse layers that are equal once"
     )
     command.add_argument(
         "--set", action="append", default=[], metavar="DIM=N", help="size to expect where requests choose it"
@@ -35,7 +38,7 @@ def division(options: argparse.Namespace) -> Division:
 
     sizes = parse_pairs(options.set, "--set")
     limits = (options.memory_mb, options.weight_share)
-    return Division(options.strategy, options.workers, *limits, sizes, options.precision)
+    return Division(options.strategy, options.workers, *limits, sizes, options.precision, options.merge_rows)
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, str]:

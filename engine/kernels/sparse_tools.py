@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from channels.tensors import LiveTensor
 from engine.csr import csr
@@ -23,7 +24,27 @@ def prepared_layer(call: KernelCall) -> SparseLayer:
 
 
 def _layer(call: KernelCall) -> SparseLayer:
-    return SparseLayer(csr(call.weight(0), call.weight(1), call.weight(2)), native_library())
+    matrix = csr(call.weight(0), call.weight(1), call.weight(2))
+    return SparseLayer(matrix, native_library(), _copies(call) if _is_merged(call) else None)
+
+
+def _is_merged(call: KernelCall) -> bool:
+    """Whether features of the input stand for several equal ones: then the last weight says for how many."""
+    return call.run.attributes.get("merged", False) is True
+
+
+def _copies(call: KernelCall) -> NDArray[np.int32]:
+    """How many features each feature of the input stands for.
+
+    Raises:
+        KernelError: if that is not what the last weight is.
+    """
+    copies, features = call.weight(len(call.run.weights) - 1), call.live().values.shape[0]
+    if copies.shape != (features,) or copies.dtype != np.int32:
+        raise KernelError(
+            f"{call.where}: expected int32 copies of {features} features, got {copies.dtype} {copies.shape}"
+        )
+    return copies.astype(np.int32, copy=False)
 
 
 def tail_of(call: KernelCall, rows: int, bias_weight: int) -> Tail:
@@ -36,7 +57,7 @@ def tail_of(call: KernelCall, rows: int, bias_weight: int) -> Tail:
         KernelError: if the bias has another shape.
     """
     bias = None
-    if len(call.run.weights) > bias_weight:
+    if len(call.run.weights) - _is_merged(call) > bias_weight:
         bias = call.weight(bias_weight)
         if bias.shape != (rows,):
             raise KernelError(f"{call.where}: expected a bias of shape ({rows},), got {bias.shape}")

@@ -22,6 +22,9 @@ class SparseLayer:
 
     bias: [n], or None.
     low, high: -inf and inf where there is no bound.
+    merge: whether the compiler may compute equal rows once (partition.sparse.merge).
+    copies: [k] how many equal neurons each input stands for, after that; None = one. A column of the weight may then
+            name an input several times, in any order.
     """
 
     name: str
@@ -29,6 +32,8 @@ class SparseLayer:
     bias: Array | None = None
     low: float = -math.inf
     high: float = math.inf
+    merge: bool = False
+    copies: Rows | None = None
 
     @property
     def zero_preserving(self) -> bool:

@@ -21,7 +21,7 @@ from partition.sparse.hypergraph import LayerGraph, layer_graph
 from partition.sparse.layers import alike
 from partition.sparse.matching import best_matching
 from partition.sparse.runs import Problem, Run, Tolerated, choose_runs, joint_parts
-from partition.sparse.weights import Rows, SparseWeight, transposed
+from partition.sparse.weights import Rows, SparseWeight, transposed, without_repeats
 
 
 def partitioner_name() -> str:
@@ -49,7 +49,7 @@ def partitioned_columns(weights: Sequence[SparseWeight], workers: int, fixed: Fi
 
     Sums are sent where rows are read, so nothing can be computed twice. Contiguous where a rank would have no input.
     """
-    mirrored = [transposed(weight) for weight in reversed(weights)]
+    mirrored = [transposed(without_repeats(weight)) for weight in reversed(weights)]
     turned = Fixed(fixed.output, fixed.input)
     owned = partitioned_layers(mirrored, workers, turned, Tolerated(recompute=0.0, layers=1))[::-1]
     return owned if all(rows.size for rows in owned[0]) else contiguous_layers(weights, workers, fixed)

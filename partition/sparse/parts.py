@@ -72,8 +72,12 @@ class _Rank:
     def leave(self, value: str) -> Step:
         """Live to dense, wherever the output is wanted."""
         target = self.plan.choice.outputs[0]
-        run = Run(0, "to_dense", (value,), (local_name(self.plan.target, target),), layer=self.plan.target)
-        return (run if self.where(target) else None), {}
+        stored: dict[str, Stored] = {}
+        if self.plan.merged and self.plan.merged.expand is not None:
+            stored[f"{value}.expand"] = Stored(_value(self.plan.merged.expand), is_weight=False)
+        names = (value,), (local_name(self.plan.target, target),)
+        run = Run(0, "to_dense", *names, weights=tuple(stored), layer=self.plan.target)
+        return (run, stored) if self.where(target) else (None, {})
 
     def move(self, kind: str, source: str, target: str, axis: int = 0) -> Step:
         """An exchange with rank 0 as its root."""
@@ -109,6 +113,9 @@ class _Rank:
         if kernel == "sparse_layer":
             attributes, more = _tail(layer, outputs, prefix)
             stored |= more
+        if layer.copies is not None:
+            attributes["merged"] = True
+            stored[f"{prefix}.copies"] = Stored(_value(layer.copies[inputs]), is_weight=False)
         names = tuple(stored)
         return Run(0, kernel, (source,), (target,), weights=names, attributes=attributes, layer=layer.name), stored
 

@@ -16,6 +16,7 @@ from partition.sparse.assignment import Assign, Fixed, Owned, contiguous_layers
 from partition.sparse.estimate import Assumed
 from partition.sparse.layers import SparseLayer, inputs_read, outputs_fed
 from partition.sparse.maps import rows_between
+from partition.sparse.merge import Merged, merge_rows
 from partition.sparse.messages import Boundary, in_order, widened
 from partition.sparse.ownership import kinds_of, partitioned_columns, partitioned_layers
 from partition.sparse.weights import Rows
@@ -25,7 +26,10 @@ Layers = tuple[SparseLayer, ...]
 
 @dataclass(frozen=True, eq=False)
 class ChainPlan:
-    """A chain, how it is computed, and who owns which neurons of which layer."""
+    """A chain, how it is computed, and who owns which neurons of which layer.
+
+    merged: what became of equal rows, `layers` being those that are left; None = they were not looked for.
+    """
 
     layers: Layers
     choice: Choice
@@ -34,6 +38,7 @@ class ChainPlan:
     workers: int
     assign: Assign = field(default=contiguous_layers)
     assumed: Assumed = field(default_factory=Assumed)
+    merged: Merged | None = None
 
     @cached_property
     def owned(self) -> tuple[Owned, ...]:
@@ -115,7 +120,15 @@ class ChainPlan:
 def plan_chain(chain: Chain, layers: Layers, workers: int) -> ChainPlan:
     """The plan of a scheduled chain."""
     assign = _ASSIGN.get(chain.choice.mode, contiguous_layers)
-    return ChainPlan(layers, chain.choice, chain.op.inputs[0], chain.op.outputs[0], workers, assign)
+    merged = merge_rows(layers, last=_is_whole(chain.choice)) if all(layer.merge for layer in layers) else None
+    kept = merged.layers if merged else layers
+    ends = chain.op.inputs[0], chain.op.outputs[0]
+    return ChainPlan(kept, chain.choice, *ends, workers, assign, merged=merged)
+
+
+def _is_whole(choice: Choice) -> bool:
+    """Whether who has any of the output has all of its neurons."""
+    return choice.outputs[0] != Shard(1)
 
 
 _ASSIGN: Mapping[str, Assign] = {"column": partitioned_columns, "row": partitioned_layers}

@@ -85,6 +85,16 @@ def transposed(weight: SparseWeight) -> SparseWeight:
     return from_coordinates((weight.shape[1], weight.shape[0]), columns, weight.indices, weight.values)
 
 
+def without_repeats(weight: SparseWeight) -> SparseWeight:
+    """A weight with one entry for each input that a column names: of several, as merged rows have them, the first."""
+    columns = np.repeat(np.arange(weight.shape[1]), np.diff(weight.indptr))
+    keys = columns.astype(np.int64) * weight.shape[0] + weight.indices
+    first = np.unique(keys, return_index=True)[1]
+    if first.size == keys.size:
+        return weight
+    return from_coordinates(weight.shape, weight.indices[first], columns[first], weight.values[first])
+
+
 def from_dense(matrix: Array) -> SparseWeight:
     """The stored entries of a dense [k, n] matrix."""
     rows, columns = np.nonzero(matrix)

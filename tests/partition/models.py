@@ -244,15 +244,16 @@ def sparse_chain(
 
 
 def sparse_layers(
-    matrices: Sequence[Array], bias: float = -0.3, linear: bool = True, dense: bool = False
+    matrices: Sequence[Array], bias: float | Sequence[Array] = -0.3, linear: bool = True, dense: bool = False
 ) -> onnx.ModelProto:
-    """MatMul (sparse weight), Add, Clip per layer, like the Graph Challenge."""
+    """MatMul (sparse weight), Add, Clip per layer, like the Graph Challenge. bias: of all neurons, or by layer."""
     nodes: list[onnx.NodeProto] = []
     weights: dict[str, Array] = {"low": np.array(0, np.float32), "high": np.array(32, np.float32)}
     sparse: list[onnx.SparseTensorProto] = []
     value = "x"
     for i, matrix in enumerate(matrices):
-        weights[f"b{i}"] = np.full(matrix.shape[1], bias, np.float32)
+        one = np.full(matrix.shape[1], bias, np.float32) if isinstance(bias, float) else bias[i]
+        weights[f"b{i}"] = one
         if dense:
             weights[f"w{i}"] = matrix
         else:
