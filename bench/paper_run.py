@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import functools
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.graphchallenge import BenchCase, run_case
 from bench.inprocess import run_counted
 from bench.paper import Case, Kept, Measured, Published, compared
+from bench.paper_cloud import run_on_cloud
 from bench.paper_compile import compiled, network_of
-from client.api import Client
-from client.errors import CloudError
 from client.progress import steps
-from client.target import find_stage
-from costs import calls_from_json
 from zoo.graphchallenge import GraphChallenge, Options
 
 IN_PROCESS = "one process: the functions' channel classes over counted services in memory"
-ON_CLOUD = "embedded cloud: a function process for each worker, warm request"
-CLOUD_NEURONS, CLOUD_WORKERS = 4096, 8
+CLOUD_NEURONS = 4096
 CHECKED, CHECKED_VALUES = 500, 1 << 23  # samples, neurons of them, held against numpy where no truth is published
 
 
@@ -34,27 +28,16 @@ class Setting:
     """How to measure.
 
     data:          folder of the official files, or None.
-    cloud_workers: up to so many run on the embedded cloud.
+    cloud_workers: by channel, up to so many run on the embedded cloud.
     control:       networks without structure.
     fresh:         measure again what is kept.
     """
 
     kept: Kept
     data: Path | None
-    cloud_workers: int = 0
+    cloud_workers: Mapping[str, int] = field(default_factory=dict)
     control: bool = False
     fresh: bool = False
-
-
-def deployed_workers(environment: Mapping[str, str] = os.environ) -> int:
-    """Up to how many workers a run may take as function processes here: none without a deployed embedded cloud."""
-    if environment.get("FSD_TARGET") == "aws":
-        return 0
-    try:
-        find_stage(environment=environment)
-    except CloudError:
-        return 0
-    return CLOUD_WORKERS
 
 
 def measure(rows: Sequence[Published], setting: Setting) -> None:
@@ -78,26 +61,20 @@ def _case(row: Published, setting: Setting) -> Case:
 
 
 def _measured(cases: Sequence[Case], setting: Setting) -> Iterator[tuple[Case, Measured]]:
-    here = [case for case in cases if case.neurons > CLOUD_NEURONS or case.workers > setting.cloud_workers]
-    for case in cases:
-        if case not in here:
-            yield case, _on_cloud(case, setting)
+    there = [case for case in cases if _fits_cloud(case, setting)]
+    here = [case for case in cases if case not in there]
+    for case in there:
+        yield case, run_on_cloud(case, setting.data, _compared(*network_of(case, setting.data), case.samples))
     for network in dict.fromkeys(_network(case) for case in here):
         yield from _in_process([case for case in here if _network(case) == network], setting)
 
 
+def _fits_cloud(case: Case, setting: Setting) -> bool:
+    return case.neurons <= CLOUD_NEURONS and case.workers <= setting.cloud_workers.get(case.channel, 0)
+
+
 def _network(case: Case) -> tuple[int, int, int, bool]:
     return case.neurons, case.layers, case.samples, case.control
-
-
-def _on_cloud(case: Case, setting: Setting) -> Measured:
-    result = run_case(
-        Client(),
-        BenchCase(case.neurons, case.workers, case.channel, "row", case.layers, case.samples, setting.data),
-    )
-    warm = result["warm"]
-    calls = calls_from_json(warm["calls"])
-    return Measured(calls, result["right"], result["compared"], warm["seconds"], f"{ON_CLOUD} by {warm['channel']}", {})
 
 
 def _in_process(cases: Sequence[Case], setting: Setting) -> Iterator[tuple[Case, Measured]]:

@@ -98,7 +98,7 @@ def _add_paper(kinds: Any) -> None:
         type=int,
         metavar="P",
         help="networks up to N = 4096 with up to P ranks run on the deployed service, the others in this process"
-        " (default 8 with a running embedded cloud, else 0)",
+        " (default: as many as fit in memory and in the lanes of a running embedded cloud)",
     )
     paper.add_argument(
         "--no-run", action="store_true", help="only what is kept; rows that were not measured are left out"
@@ -111,8 +111,9 @@ def _add_paper(kinds: Any) -> None:
 def _paper(options: argparse.Namespace) -> int:
     from bench.graphchallenge import SHARED, official_data
     from bench.paper import UNFINISHED, Kept, read_published
+    from bench.paper_cloud import room
     from bench.paper_report import markdown, write_results
-    from bench.paper_run import Setting, deployed_workers, kept_lines, measure
+    from bench.paper_run import Setting, kept_lines, measure
 
     published = options.published or SHARED / "fsd-results" / "fsd-results.csv"
     chosen = {"neurons": options.neurons, "workers": options.workers, "channel": options.channel and [options.channel]}
@@ -120,8 +121,9 @@ def _paper(options: argparse.Namespace) -> int:
         [row for row in table if all(wanted is None or getattr(row, name) in wanted for name, wanted in chosen.items())]
         for table in (read_published(published), UNFINISHED)
     )
-    here = deployed_workers() if options.cloud_workers is None else options.cloud_workers
-    setting = Setting(Kept(options.kept), options.data or official_data(), here, options.control, options.fresh)
+    limit = options.cloud_workers
+    there = room() if limit is None else dict.fromkeys(("queue", "object"), limit)
+    setting = Setting(Kept(options.kept), options.data or official_data(), there, options.control, options.fresh)
     if not options.no_run:
         measure([*rows, *apart], setting)
     lines = kept_lines(rows, setting)

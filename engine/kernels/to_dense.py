@@ -30,4 +30,4 @@ def _expanded(call: KernelCall, x: LiveTensor) -> LiveTensor:
     expand, features = call.weight(0), x.values.shape[0]
     if expand.ndim != 1 or expand.dtype != np.int32 or expand.min(initial=0) < 0 or expand.max(initial=-1) >= features:
         raise KernelError(f"{call.where}: expected int32 features below {features}, got {expand.dtype} {expand.shape}")
-    return LiveTensor(np.take(x.values, expand, axis=0), x.samples, x.total)
+    return LiveTensor(np.take(x.values, expand.astype(np.int32, copy=False), axis=0), x.samples, x.total)

@@ -57,7 +57,7 @@ def equal_rows(layer: SparseLayer) -> tuple[Rows, Rows]:
     weight = layer.weight
     biases = np.zeros(weight.shape[1], np.int8) if layer.bias is None else layer.bias
     known: dict[tuple[bytes, bytes, bytes], int] = {}
-    kind_of, kept = np.empty(weight.shape[1], np.int32), []
+    kind_of, kept = np.empty(weight.shape[1], np.int32), list[int]()
     bounds = weight.indptr.tolist()
     for row, (low, high) in enumerate(pairwise(bounds)):
         key = weight.indices[low:high].tobytes(), weight.values[low:high].tobytes(), biases[row].tobytes()
