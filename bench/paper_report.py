@@ -37,6 +37,8 @@ _CALLS = {
 }
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 1100, 420, 60, 90, 30
 _DECADES = (-3, 0)
+_TEXTS = frozenset({"channel", "partition", "right", "how"})
+_FRACTIONS = frozenset({"bytes_ratio", "usd_ours", "usd_theirs", "usd_ratio", "usd_floor"})
 
 
 def geometric_mean(ratios: Iterable[float]) -> float:
@@ -59,10 +61,24 @@ def summary(lines: Sequence[Line]) -> dict[str, float]:
 
 
 def markdown(lines: Sequence[Line]) -> str:
-    """The table, what it comes to, and what was run where."""
-    rows = [HEAD, ["---"] + ["---:"] * (len(HEAD) - 3) + ["---", "---:"], *map(_cells, lines)]
+    """The table, what it comes to, what was run where; apart, runs that the authors' system did not complete."""
+    both, alone = _both(lines), [line for line in lines if line["usd_ratio"] is None]
+    rows = [HEAD, ["---"] + ["---:"] * (len(HEAD) - 3) + ["---", "---:"], *map(_cells, both)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"{table}\n\n" + "\n".join(summary_lines(lines)) + "\n"
+    return f"{table}\n\n" + "\n".join([*summary_lines(both), *map(_apart, alone)]) + "\n"
+
+
+def _both(lines: Sequence[Line]) -> list[Line]:
+    """Lines that have figures of the authors."""
+    return [line for line in lines if line["usd_ratio"] is not None]
+
+
+def _apart(line: Line) -> str:
+    return (
+        f"- N = {line['neurons']:,}, P = {line['workers']}, {line['channel']}: theirs did not complete. Ours:"
+        f" {line['bytes_ours']:,} bytes, USD {line['usd_ours']:.5f}, {line['usd_ours'] / line['usd_floor']:.2f} of the"
+        f" floor, {line['right']} right; {line['how']}."
+    )
 
 
 def summary_lines(lines: Sequence[Line]) -> list[str]:
@@ -121,6 +137,7 @@ def _flat(value: object) -> object:
 
 def svg(lines: Sequence[Line]) -> str:
     """Ours as a share of theirs, a group of two bars for each line: bytes and USD; logarithmic."""
+    lines = _both(lines)
     step = (_WIDTH - _LEFT) / max(1, len(lines))
     bars = "".join(_group(line, _LEFT + i * step, step) for i, line in enumerate(lines))
     grid = "".join(_grid(exponent) for exponent in range(_DECADES[0], _DECADES[1] + 1))
@@ -168,3 +185,34 @@ def write_results(lines: Sequence[Line], folder: Path, name: str) -> list[Path]:
     for path, write in zip(paths, _WRITERS.values(), strict=True):
         path.write_text(write(lines))
     return paths
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a table that as_csv wrote; none where there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return [{name: _parsed(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _parsed(name: str, text: str) -> object:
+    if name.startswith("calls_"):
+        pairs = (pair.rpartition("=") for pair in text.split(";") if pair)
+        return {call: int(count) for call, _, count in pairs}
+    if name in _TEXTS:
+        return text
+    return (float(text) if name in _FRACTIONS else int(text)) if text else None
+
+
+def joined(lines: Sequence[Line], former: Sequence[Line]) -> list[Line]:
+    """Lines measured here, and those of a former table for rows that were not; in the order of network and workers."""
+    found = {_row(line): line for line in (*former, *lines)}
+    return sorted(found.values(), key=_order)
+
+
+def _row(line: Line) -> tuple[Any, ...]:
+    return tuple(line[name] for name in ("channel", "neurons", "workers", "partition"))
+
+
+def _order(line: Line) -> tuple[Any, ...]:
+    return line["channel"] != "queue", line["neurons"], line["workers"], line["partition"]

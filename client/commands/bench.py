@@ -91,7 +91,12 @@ def _add_paper(kinds: Any) -> None:
     paper.add_argument(
         "--kept", type=Path, metavar="DIR", default=Path(".fsd/bench/paper"), help="runs measured so far"
     )
-    paper.add_argument("--results", type=Path, metavar="DIR", help="write paper.csv, .md and .svg there")
+    paper.add_argument(
+        "--results",
+        type=Path,
+        metavar="DIR",
+        help="write paper.csv, .md and .svg there; rows that were not measured here stay as they are",
+    )
     paper.add_argument("--control", action="store_true", help="networks of the same sizes without structure")
     paper.add_argument(
         "--cloud-workers",
@@ -112,7 +117,7 @@ def _paper(options: argparse.Namespace) -> int:
     from bench.graphchallenge import SHARED, official_data
     from bench.paper import UNFINISHED, Kept, read_published
     from bench.paper_cloud import room
-    from bench.paper_report import markdown, write_results
+    from bench.paper_report import joined, markdown, read_lines, write_results
     from bench.paper_run import Setting, kept_lines, measure
 
     published = options.published or SHARED / "fsd-results" / "fsd-results.csv"
@@ -128,7 +133,9 @@ def _paper(options: argparse.Namespace) -> int:
         measure([*rows, *apart], setting)
     lines = kept_lines(rows, setting)
     if options.results:
-        write_results(lines, options.results, "control" if options.control else "paper")
+        name = "control" if options.control else "paper"
+        former = read_lines(options.results / f"{name}.csv")
+        write_results(joined([*lines, *kept_lines(apart, setting)], former), options.results, name)
     print(json.dumps(lines, indent=1) if options.json else markdown(lines))
     return 0 if all(len(set(line["right"].split(" of "))) == 1 for line in lines) else 1
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from bench.inprocess import run_counted
-from bench.paper import Case, Kept, Measured, Published, compared, floor_usd, read_published
-from bench.paper_report import as_csv, geometric_mean, markdown, summary, write_results
+from bench.paper import UNFINISHED, Case, Kept, Measured, Published, compared, floor_usd, read_published
+from bench.paper_cloud import available_bytes
+from bench.paper_report import as_csv, geometric_mean, joined, markdown, read_lines, summary, write_results
 from bench.paper_run import Setting, _in_process
 from bench.services import Lane, MemoryS3, MemorySns, MemorySqs
 from bundle.store import FolderStore
@@ -107,6 +108,32 @@ def test_the_table_is_the_same_in_every_form(tmp_path: Path) -> None:
     assert summary(lines)["bytes_ratio_max"] == lines[0]["bytes_ratio"]
     assert "<svg" in write_results(lines, tmp_path, "paper")[2].read_text()
     assert geometric_mean([0.1, 0.001]) == pytest.approx(0.01)
+
+
+def test_rows_that_were_not_measured_here_stay_in_the_table(tmp_path: Path) -> None:
+    lines = [compared(row, ours(Case(row.channel, 1024, 8))) for row in (QUEUE, OBJECT)]
+    write_results(lines, tmp_path, "paper")
+    former = read_lines(tmp_path / "paper.csv")
+    assert former == lines
+    again = {**lines[0], "bytes_ours": 7}
+    assert joined([again], former) == [again, lines[1]]
+    assert read_lines(tmp_path / "none.csv") == []
+
+
+def test_a_run_that_they_did_not_complete_is_told_apart(tmp_path: Path) -> None:
+    alone = compared(UNFINISHED[0], ours(Case("queue", 65536, 8)))
+    lines = [compared(QUEUE, ours(Case("queue", 1024, 8))), alone]
+    text = markdown(lines)
+    assert text.count("\n| ") == 2
+    assert "N = 65,536, P = 8, queue: theirs did not complete. Ours: 1,000,000 bytes" in text
+    paths = write_results(lines, tmp_path, "paper")
+    assert read_lines(paths[0]) == lines
+    assert "65536" not in paths[2].read_text()
+
+
+def test_memory_that_is_available_is_read_from_linux() -> None:
+    assert available_bytes("MemTotal:  100 kB\nMemAvailable:     20 kB\n") == 20 * 1024
+    assert available_bytes("") == 0
 
 
 @pytest.mark.parametrize("channel", ["queue", "object"])
