@@ -14,6 +14,7 @@ from botocore.session import Session, get_session
 
 from costs.hook import attach
 from costs.meter import Meter
+from runs.forms import send_forms_as_bytes
 
 if TYPE_CHECKING:
     from types_boto3_lambda import LambdaClient
@@ -75,6 +76,8 @@ class LazyClients:
                 self._session = self._session or _new_session()
                 self._made[name] = self._session.create_client(name, config=config)
                 attach(self._made[name], self._meter)
+                if name == "sns":
+                    send_forms_as_bytes(self._made[name])
             return self._made[name]
 
 
