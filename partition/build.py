@@ -101,7 +101,9 @@ def _stages(group: _Group, cuts: tuple[Stage, ...], grid: Grid) -> Iterator[_Gro
         made = dict.fromkeys(name for op in ops for name in op.outputs if name)
         read = dict.fromkeys(name for op in ops for name in op.reads)
         inputs = tuple(name for name in read if name not in made and not graph.is_weight(name))
-        part = replace(graph, ops=ops, inputs=inputs, outputs=tuple(name for name in made if name in wanted))
+        outputs = tuple(name for name in made if name in wanted)
+        values = {name: graph.values[name] for name in (*inputs, *read, *made) if name in graph.values}
+        part = replace(graph, ops=ops, inputs=inputs, outputs=outputs, values=values)
         ranks = group.ranks[taken : taken + cut.ranks * grid.ranks]
         taken += cut.ranks * grid.ranks
         own = {op: group.layers[op] for op in ops if op in group.layers}
@@ -170,9 +172,10 @@ class _Pipeline:
 
     def _inputs(self, turns: int) -> Iterator[Item]:
         """The group's inputs to the stages that read them, whole, and cut there."""
+        read = [(stage, frozenset(stage.graph.inputs)) for stage in self.stages]
         for name in self.group.graph.inputs:
-            for stage in self.stages:
-                if name in stage.graph.inputs:
+            for stage, names in read:
+                if name in names:
                     yield from self._send(name, self.group.suffix, self.group.root, stage.root)
                     if turns > 1 and name in self.axes:
                         yield self._cut(name, stage.root, turns, joins=False)
@@ -188,16 +191,18 @@ class _Pipeline:
     def _onwards(self, number: int, suffix: str) -> Iterator[Hop]:
         """What a stage has made to the later stages that read it."""
         source = self.stages[number]
+        later = [(target, frozenset(target.graph.inputs)) for target in self.stages[number + 1 :]]
         for name in source.graph.outputs:
-            for target in self.stages[number + 1 :]:
-                if name in target.graph.inputs:
+            for target, read in later:
+                if name in read:
                     yield from self._send(name, suffix, source.root, target.root)
 
     def _outputs(self, turns: int) -> Iterator[Item]:
         """The group's outputs to its first rank, joined before."""
+        made = [(stage, frozenset(stage.graph.outputs)) for stage in self.stages]
         for name in self.group.graph.outputs:
-            for stage in self.stages:
-                if name in stage.graph.outputs:
+            for stage, names in made:
+                if name in names:
                     if turns > 1:
                         yield self._cut(name, stage.root, turns, joins=True)
                     yield from self._send(name, self.group.suffix, stage.root, self.group.root)

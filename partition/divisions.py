@@ -8,7 +8,7 @@ carries these units through the graph, from the ops that have such axes to all t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from partition.graph import MEASURED_SLICES, Graph, Op
@@ -64,13 +64,17 @@ class OpAxes:
         names, axes = (*op.inputs, *op.outputs), (*rule.inputs, *rule.outputs)
         self._tensors = [(name, a, _shape(graph, name)) for name, a in zip(names, axes, strict=True)]
         self._sizes = _letter_sizes([(axes, shape) for name, axes, shape in self._tensors if name])
+        self._places: dict[str, list[Place | None] | None] = {}
+        self._shards: dict[tuple[str, Division], list[Shard | None] | None] = {}
 
     def places(self, letter: str) -> list[Place | None] | None:
         """Per input and output, where it carries the letter; None if that depends on a size that nobody knows."""
-        try:
-            return [self._place(axes, letter) for _, axes, _ in self._tensors]
-        except LookupError:
-            return None
+        if letter not in self._places:
+            try:
+                self._places[letter] = [self._place(axes, letter) for _, axes, _ in self._tensors]
+            except LookupError:
+                self._places[letter] = None
+        return self._places[letter]
 
     def _place(self, axes: Letters, letter: str) -> Place | None:
         for i, parts in enumerate(map(factors, axes)):
@@ -84,6 +88,11 @@ class OpAxes:
 
     def shards(self, letter: str, division: Division) -> list[Shard | None] | None:
         """Per input and output the division of its axis, None where it has no such letter; None if it cannot be had."""
+        if (letter, division) not in self._shards:
+            self._shards[letter, division] = self._divided(letter, division)
+        return self._shards[letter, division]
+
+    def _divided(self, letter: str, division: Division) -> list[Shard | None] | None:
         places = self.places(letter)
         if places is None or any(place and place.before > MOST_BLOCKS for place in places):
             return None
@@ -127,16 +136,11 @@ class OpAxes:
         counted = self.rule.units.get(letter, ())
         return tuple((n, int(self.op.attributes[n]) // self._sizes[letter] * division.unit) for n in counted)
 
-    def axes_of(self, letter: str) -> Iterator[tuple[str, Place]]:
-        """(value, place) of every tensor that carries the letter."""
-        for (name, _, _), place in zip(self._tensors, self.places(letter) or (), strict=False):
+    def axes_of(self, letter: str, op: Op) -> Iterator[tuple[str, Place]]:
+        """(value, place) of every tensor of the op, or of one that is alike, that carries the letter."""
+        for name, place in zip((*op.inputs, *op.outputs), self.places(letter) or (), strict=False):
             if name and place:
                 yield name, place
-
-    @property
-    def is_composite(self) -> bool:
-        """Whether some axis is several in one."""
-        return any(axis.startswith("(") for _, axes, _ in self._tensors for axis in axes)
 
 
 def _shape(graph: Graph, name: str) -> tuple[Dim, ...]:
@@ -160,30 +164,75 @@ def _letter_sizes(tensors: Sequence[tuple[Letters, tuple[Dim, ...]]]) -> dict[st
     return known
 
 
-def all_divisions(graph: Graph, rules: Sequence[Rule | None], workers: int) -> list[dict[str, tuple[Division, ...]]]:
+Found = dict[tuple[str, int], dict[Shard, None]]
+Divisions = dict[str, tuple[Division, ...]]
+
+
+def all_divisions(graph: Graph, rules: Sequence[Rule | None], workers: int) -> list[Divisions]:
     """For every op, per letter, the divisions that are worth a choice: by elements, and what its neighbours need."""
-    ops = [OpAxes(graph, op, rule, workers) if rule else None for op, rule in zip(graph.ops, rules, strict=True)]
     touching: dict[str, list[int]] = {}
     for i, op in enumerate(graph.ops):
         for name in {*op.inputs, *op.outputs} - {""}:
             touching.setdefault(name, []).append(i)
-    found: dict[tuple[str, int], dict[Shard, None]] = {}
-    waiting = dict.fromkeys(i for i, axes in enumerate(ops) if axes and axes.is_composite)
+    found: Found = {}
+    axes = _LazyAxes(graph, rules, workers)
+    waiting = dict.fromkeys(i for i, rule in enumerate(rules) if rule and rule.is_composite)
     while waiting:
         i = next(iter(waiting))
         del waiting[i]
-        axes = ops[i]
-        for name in _carried(axes, found) if axes else ():
+        op_axes = axes.of(i)
+        for name in _carried(op_axes, graph.ops[i], found) if op_axes else ():
             waiting.update(dict.fromkeys(touching[name]))
-    return [_divisions(axes, found) if axes else {} for axes in ops]
+    named = {name for (name, _), shards in found.items() if shards}
+    return [_divisions_of(axes, i, found, named) for i in range(len(graph.ops))]
 
 
-def _carried(axes: OpAxes, found: dict[tuple[str, int], dict[Shard, None]]) -> Iterator[str]:
+class _LazyAxes:
+    """The axes of those ops that are asked for: most have no neighbour with axes that are several in one."""
+
+    def __init__(self, graph: Graph, rules: Sequence[Rule | None], workers: int) -> None:
+        self._graph, self._workers, self.rules = graph, workers, rules
+        self._known: dict[int, OpAxes] = {}
+        self._plain: dict[int, Divisions] = {}
+
+    def of(self, index: int) -> OpAxes | None:
+        """Axes as the op has them, perhaps those of another that is alike; None if it has no rule."""
+        op, rule = self._graph.ops[index], self.rules[index]
+        kind = self._graph.kinds[op]
+        if rule is not None and kind not in self._known:
+            self._known[kind] = OpAxes(self._graph, op, rule, self._workers)
+        return self._known.get(kind)
+
+    def op(self, index: int) -> Op:
+        """The op itself."""
+        return self._graph.ops[index]
+
+    def touches(self, index: int, names: Container[str]) -> bool:
+        """Whether the op reads or makes one of these values."""
+        op = self.op(index)
+        return any(name in names for name in op.inputs) or any(name in names for name in op.outputs)
+
+    def plain(self, rule: Rule) -> Divisions:
+        """By elements alone; one object for each rule."""
+        if id(rule) not in self._plain:
+            self._plain[id(rule)] = dict.fromkeys(rule.letters, (PLAIN,))
+        return self._plain[id(rule)]
+
+
+def _divisions_of(axes: _LazyAxes, index: int, found: Found, named: Container[str]) -> Divisions:
+    rule = axes.rules[index]
+    if rule is None:
+        return {}
+    op_axes = axes.of(index) if axes.touches(index, named) else None
+    return _divisions(op_axes, axes.op(index), found) if op_axes else axes.plain(rule)
+
+
+def _carried(axes: OpAxes, op: Op, found: Found) -> Iterator[str]:
     """Note what each letter's divisions mean for every axis that carries it; gives the values that are new to it."""
-    for letter, divisions in _divisions(axes, found).items():
+    for letter, divisions in _divisions(axes, op, found).items():
         for division in divisions:
             shards = axes.shards(letter, division) or ()
-            for name, shard in ((n, s) for n, s in zip((*axes.op.inputs, *axes.op.outputs), shards, strict=False) if s):
+            for name, shard in ((n, s) for n, s in zip((*op.inputs, *op.outputs), shards, strict=False) if s):
                 known = found.setdefault((name, shard.axis), {})
                 special = shard != Shard(shard.axis) and len(known) < _MOST_DIVISIONS
                 if name and special and shard not in known:
@@ -191,12 +240,12 @@ def _carried(axes: OpAxes, found: dict[tuple[str, int], dict[Shard, None]]) -> I
                     yield name
 
 
-def _divisions(axes: OpAxes, found: dict[tuple[str, int], dict[Shard, None]]) -> dict[str, tuple[Division, ...]]:
+def _divisions(axes: OpAxes, op: Op, found: Found) -> Divisions:
     """Per letter, by elements and as its axes are divided elsewhere."""
     result = {}
     for letter in axes.rule.letters:
         seen = {PLAIN: None}
-        for name, place in axes.axes_of(letter):
+        for name, place in axes.axes_of(letter, op):
             wanted = map(place.division, found.get((name, place.axis), ()))
             seen.update(dict.fromkeys(division for division in wanted if division))
         result[letter] = tuple(seen)

@@ -8,9 +8,8 @@ from itertools import groupby
 from costs.planner import LATENCY_S, Computed, Exchanged, Prediction, predict
 from partition.held import layout_bytes
 from partition.layout import Layout, Part, Section
-from partition.rules import RULES
 from partition.traffic import Sent, Shape, traffic
-from partition.work import op_work, work_shares
+from partition.work import all_work, work_shares
 
 # One vCPU: onnxruntime's float32 products, and how fast weights are read from memory. Assumed, not measured on Lambda.
 MULTIPLICATIONS_PER_S = 2e10
@@ -62,8 +61,7 @@ def _turns(layout: Layout) -> int:
 def _seconds(part: Part) -> list[float]:
     """By rank of the part, for all samples."""
     seconds = [0.0] * part.workers
-    for op, choice in zip(part.graph.ops, part.choices, strict=True):
-        work = op_work(part.graph, op, RULES.find(part.graph.facts(op)))
+    for op, work, choice in zip(part.graph.ops, all_work(part.graph), part.choices, strict=True):
         for rank, share in enumerate(work_shares(part.graph, op, choice, part.workers)):
             seconds[rank] += work * share / MULTIPLICATIONS_PER_S
     held = layout_bytes(Layout(part.graph, (Section(part, tuple(range(part.workers))),), part.workers))

@@ -41,8 +41,10 @@ def _without_weights(model: ir.Model, wanted: list[str]) -> onnx.ModelProto:
     """The model with larger initializers as inputs, and the wanted values as its outputs."""
     graph = model.graph
     weights = [v for v in graph.initializers.values() if v.const_value is not None]
+    given = {value.name for value in graph.inputs}
     small = [v for v in weights if v.const_value is not None and v.const_value.nbytes <= _STAYS_BYTES]
-    large = [v for v in weights if v not in small and v.name not in {value.name for value in graph.inputs}]
+    stays = {v.name for v in small}
+    large = [v for v in weights if v.name not in stays and v.name not in given]
     proto = onnx.helper.make_graph(
         [ir.serde.serialize_node(node) for node in graph],
         "shapes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from bundle.dtypes import DTYPES, STRING, is_container, numpy_dtype
 from partition.folding import RANDOM_OPS
-from partition.rules import OpFacts
+from partition.rules import RULES, OpFacts, Rule
 from partition.rules.facts import Shape
 from partition.sparse.weights import SparseWeight
 
@@ -113,7 +113,7 @@ class Op:
         trains = self.proto.op_type == "Dropout" and len(self.inputs) > 2 and bool(self.inputs[2])
         return self.proto.op_type in RANDOM_OPS or trains
 
-    @property
+    @cached_property
     def reads(self) -> tuple[str, ...]:
         """Every value it needs, each once."""
         return tuple(dict.fromkeys(name for name in (*self.inputs, *self.captured) if name))
@@ -167,6 +167,33 @@ class Graph:
         """Whether the value is an initializer."""
         return name in self.weights or name in self.sparse
 
+    @cached_property
+    def kinds(self) -> Mapping[Op, int]:
+        """Ops of one number are alike in all that rules, divisions and estimates look at: their names aside."""
+        numbers: dict[Hashable, int] = {}
+        marks = {"": 0, **{name: i + 1 for name, i in self._value_kinds().items()}}
+        return {op: numbers.setdefault(_kind(op, marks), len(numbers)) for op in self.ops}
+
+    def _value_kinds(self) -> dict[str, int]:
+        numbers: dict[Hashable, int] = {}
+        return {name: numbers.setdefault(self._value_kind(name), len(numbers)) for name in self.values}
+
+    def _value_kind(self, name: str) -> Hashable:
+        value, tensor = self.values[name], self.weights.get(name)
+        stored = name in self.sparse if tensor is None else int(tensor.dtype)
+        content = tensor.numpy().tobytes() if tensor is not None and _is_small(tensor) else None
+        known = (name in self.constant_names, stored, content)
+        return value.shape, value.expected, value.dtype, value.sliced, known
+
+    @cached_property
+    def rules(self) -> tuple[Rule | None, ...]:
+        """Each op's rule, looked up once for all ops that are alike; None = kept whole."""
+        found: dict[int, Rule | None] = {}
+        for op, kind in self.kinds.items():
+            if kind not in found:
+                found[kind] = RULES.find(self.facts(op))
+        return tuple(found[self.kinds[op]] for op in self.ops)
+
     def facts(self, op: Op) -> OpFacts:
         """What the rule of `op` may look at."""
         domain = op.proto.domain
@@ -184,8 +211,22 @@ class Graph:
     def _small_constants(self, op: Op) -> Iterator[tuple[int, Any]]:
         for i, name in enumerate(op.inputs):
             tensor = self.weights.get(name)
-            if tensor is not None and tensor.size <= _SMALL_CONSTANT and tensor.dtype != ir.DataType.STRING:
+            if tensor is not None and _is_small(tensor):
                 yield i, tensor.numpy()
+
+
+def _is_small(tensor: ir.TensorProtocol) -> bool:
+    """Whether a rule may look at the values."""
+    return tensor.size <= _SMALL_CONSTANT and tensor.dtype != ir.DataType.STRING
+
+
+def _kind(op: Op, marks: Mapping[str, int]) -> Hashable:
+    """What an op is, with its values told by their kinds; one with graphs inside is like no other."""
+    if any(a.HasField("g") or a.graphs for a in op.proto.attribute):
+        return op
+    attributes = tuple(a.SerializeToString(deterministic=True) for a in op.proto.attribute)
+    inputs, outputs = (tuple(marks.get(name, -1) for name in names) for names in (op.inputs, op.outputs))
+    return op.proto.domain, op.proto.op_type, attributes, inputs, outputs
 
 
 def from_ir(model: ir.Model, sparse: Mapping[str, SparseWeight], maps: Mapping[str, onnx.TypeProto]) -> Graph:

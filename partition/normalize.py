@@ -26,13 +26,15 @@ def normalize(model: ir.Model) -> ir.Model:
         InvalidModelError: if the graph is inconsistent.
     """
     try:
-        return ir.passes.Sequential(*_passes())(model).model
+        for one in _passes():
+            model = one(model).model
+        return model
     except (ir.passes.PassError, ValueError, TypeError, KeyError) as error:
         cause = error.__cause__ or error
         raise InvalidModelError(f"model {model.graph.name!r}: expected a consistent graph, got: {cause}") from error
 
 
-def _passes() -> list[ir.passes.InPlacePass]:
+def _passes() -> list[ir.passes.PassBase]:
     return [
         common.InlinePass(),
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
@@ -40,22 +42,33 @@ def _passes() -> list[ir.passes.InPlacePass]:
         ComputeOutputsPass(),
         common.TopologicalSortPass(),
         InferShapesPass(),
-        InferForeignPass(),
-        InferShapesPass(),
-        FoldConstantsPass(),
-        SplitGemmPass(),
-        SplitConvBiasPass(),
-        SeparateHeadsPass(),
-        SpellOutDynamicQuantizePass(),
-        FoldConstantsPass(),
-        InferShapesPass(),
-        CanonicalShapesPass(),
-        ScaleByFactorsPass(),
-        AlignReshapesPass(),
-        ForgetSizesPass(),
-        InferShapesPass(),
+        Inferred(InferForeignPass()),
+        Inferred(
+            FoldConstantsPass(),
+            SplitGemmPass(),
+            SplitConvBiasPass(),
+            SeparateHeadsPass(),
+            SpellOutDynamicQuantizePass(),
+            FoldConstantsPass(),
+        ),
+        Inferred(CanonicalShapesPass(), ScaleByFactorsPass(), AlignReshapesPass(), ForgetSizesPass()),
         AlignReshapesPass(),
         common.RemoveUnusedNodesPass(),
         common.RemoveUnusedOpsetsPass(),
         NameValuesPass(),
     ]
+
+
+class Inferred(ir.passes.InPlacePass):
+    """Passes, and an inference of shapes behind them if one of them changed anything: it takes longer than they do."""
+
+    def __init__(self, *passes: ir.passes.InPlacePass) -> None:
+        super().__init__()
+        self._passes = passes
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Apply them in order."""
+        changed = [one(model).modified for one in self._passes]
+        if any(changed):
+            InferShapesPass()(model)
+        return ir.passes.PassResult(model, modified=any(changed))

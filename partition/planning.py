@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 
 from partition.choices import Choice
 from partition.errors import UnsupportedModelError
@@ -40,18 +40,30 @@ def make_plan(
     Raises:
         UnsupportedModelError: if the strategy cannot place this graph.
     """
-    allowed = [
-        tuple(c for c in choices if _divides(op, c, divided)) or choices
-        for op, choices in zip(graph.ops, allowed_choices(graph, strategy, workers), strict=True)
-    ]
+    allowed = _dividing(graph, allowed_choices(graph, strategy, workers), divided)
     plan = cheapest_plan(graph, allowed, workers, prices)
     if strategy not in _BY_NAME or any(map(is_divided, plan.choices)):
         return plan
-    dividing = [tuple(filter(is_divided, choices)) or choices for choices in allowed]
+    known = {id(choices): tuple(filter(is_divided, choices)) or choices for choices in allowed}
+    dividing = [known[id(choices)] for choices in allowed]
     try:
         return cheapest_plan(graph, dividing, workers, prices)
     except UnsupportedModelError:  # a value that cannot travel ties its ops to rank 0
         return plan
+
+
+def _dividing(
+    graph: Graph, allowed: Sequence[tuple[Choice, ...]], weights: Container[str]
+) -> Sequence[tuple[Choice, ...]]:
+    """Of each op's choices those that divide these weights, if there are any; one object for all that are alike."""
+    known: dict[tuple[int, tuple[bool, ...]], tuple[Choice, ...]] = {}
+    found = []
+    for op, choices in zip(graph.ops, allowed, strict=True):
+        key = (id(choices), tuple(name in weights for name in (*op.inputs, *op.captured)))
+        if key not in known:
+            known[key] = tuple(c for c in choices if _divides(op, c, weights)) or choices
+        found.append(known[key])
+    return found
 
 
 def _divides(op: Op, choice: Choice, weights: Container[str]) -> bool:

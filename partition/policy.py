@@ -11,37 +11,51 @@ Under row, column and tensor, ops without weights may do anything that their rul
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
 from partition.choices import Choice, split_by, split_choices, whole_choices
 from partition.divisions import Division, OpAxes, all_divisions
 from partition.graph import Graph, Op
 from partition.placement import Partial, Shard
-from partition.rules import RULES, Rule
+from partition.rules import Rule
 from partition.rules.sparse import CHAIN
 from partition.sparse.choices import chain_choices
 
 
 def allowed_choices(graph: Graph, strategy: str, workers: int) -> list[tuple[Choice, ...]]:
-    """For every op of the graph, what the strategy allows; at least one choice each."""
-    rules = [RULES.find(graph.facts(op)) for op in graph.ops]
+    """For every op of the graph, what the strategy allows; at least one choice each. Alike ops share one object."""
     if strategy == "serial" or workers == 1:
-        return [whole_choices(op)[-1:] for op in graph.ops]  # the last one is "single"
+        return _each(graph, [()] * len(graph.ops), lambda i: whole_choices(graph.ops[i])[-1:])  # the last is "single"
     if strategy == "batch":
-        return _by_batch(graph, rules, workers)
-    divisions = all_divisions(graph, rules, workers)
-    axes = [OpAxes(graph, op, rule, workers) if rule else None for op, rule in zip(graph.ops, rules, strict=True)]
-    return [_by_weight(graph, op, a, strategy, d) for op, a, d in zip(graph.ops, axes, divisions, strict=True)]
+        return _by_batch(graph, workers)
+    divisions = all_divisions(graph, graph.rules, workers)
+    ways = [tuple(division.items()) for division in divisions]
+    return _each(graph, ways, lambda i: _by_weight(graph, i, workers, strategy, divisions[i]))
+
+
+def _each(
+    graph: Graph, more: Sequence[Hashable], choose: Callable[[int], tuple[Choice, ...]]
+) -> list[tuple[Choice, ...]]:
+    """What is chosen for each op by its number, once for all that are alike.
+
+    more: what else the choice depends on.
+    """
+    known: dict[tuple[int, Hashable], tuple[Choice, ...]] = {}
+    for i, op in enumerate(graph.ops):
+        if (graph.kinds[op], more[i]) not in known:
+            known[graph.kinds[op], more[i]] = choose(i)
+    return [known[graph.kinds[op], another] for op, another in zip(graph.ops, more, strict=True)]
 
 
 def _by_weight(
-    graph: Graph, op: Op, axes: OpAxes | None, strategy: str, divisions: Mapping[str, Iterable[Division]]
+    graph: Graph, index: int, workers: int, strategy: str, divisions: Mapping[str, Iterable[Division]]
 ) -> tuple[Choice, ...]:
+    op, rule = graph.ops[index], graph.rules[index]
     if op.proto.op_type == CHAIN:
         return chain_choices("row" if strategy == "row" else "column")
-    if axes is None:
+    if rule is None:
         return whole_choices(op)
-    rule, split = axes.rule, tuple(split_choices(graph, axes, divisions))
+    split = tuple(split_choices(graph, OpAxes(graph, op, rule, workers), divisions))
     if strategy == "tensor":
         return (*split, *_beside(op, rule, split))
     for letter in (rule.row, rule.column) if strategy == "row" else (rule.column, rule.row):
@@ -57,13 +71,19 @@ def _beside(op: Op, rule: Rule, split: tuple[Choice, ...]) -> tuple[Choice, ...]
     return whole[:1] if divides and not op.random else whole
 
 
-def _by_batch(graph: Graph, rules: Iterable[Rule | None], workers: int) -> list[tuple[Choice, ...]]:
+def _by_batch(graph: Graph, workers: int) -> list[tuple[Choice, ...]]:
     """Follow the batch axis from the inputs; where it is lost, rank 0 goes on alone."""
     axes = {name: Shard(axis) for name, axis in batch_inputs(graph).items()}
+    known: dict[Hashable, tuple[Choice | None, tuple[Choice, ...]]] = {}
     allowed: list[tuple[Choice, ...]] = []
-    for op, rule in zip(graph.ops, rules, strict=True):
-        choice = _along_batch(graph, op, rule, axes, workers)
-        allowed.append(_chain_or(op, choice) if choice else _whole_in_batch(graph, op))
+    for op, rule in zip(graph.ops, graph.rules, strict=True):
+        carrying = tuple((i, axes[name]) for i, name in enumerate(op.inputs) if name in axes)
+        key = (graph.kinds[op], carrying, any(name in axes for name in op.captured))
+        if key not in known:
+            choice = _along_batch(graph, op, rule, axes, workers)
+            known[key] = choice, _chain_or(op, choice) if choice else _whole_in_batch(graph, op)
+        choice, choices = known[key]
+        allowed.append(choices)
         for name, placement in zip(op.outputs, choice.outputs if choice else (), strict=False):
             if isinstance(placement, Shard):
                 axes[name] = placement

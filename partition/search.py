@@ -4,12 +4,20 @@ A state is what is held where: placements of the values that later ops still rea
 the cheaper survives; so on a chain, where one value is alive at a time, the search is an exact dynamic programme as
 long as the beam is wide enough. A state that another one could be turned into for less than what it costs more is
 dropped. `Plan` is all that the rest of the compiler sees, so another search can take its place.
+
+Values that are alive have a slot each. A step touches the slots of what its op reads and makes, and looks at no others:
+new states are told apart by a sum over their slots that is brought up to date, and only those that survive are written
+out. So a step costs no more where thousands of values are alive, but for the copies of survivors, which are fewer then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
 
 from partition.choices import Choice
 from partition.errors import UnsupportedModelError
@@ -17,15 +25,23 @@ from partition.graph import Graph, Op
 from partition.moves import BY_COST, Tariff
 from partition.pieces import piece_bytes
 from partition.placement import ROOT, Placement
+from partition.slots import Slots
 from partition.states import Held, Holdings
 from partition.work import work_shares
 
 BEAM_WIDTH = 24
+_BEAM_VALUES = 4096  # that the states of a beam may hold together: with thousands of values alive it is narrower
+_NARROWEST = 3
+_MANY_SLOTS = 64
 _COMPARED = 8  # of the best states, those that others are held against
 # An element computed costs a thousandth of a byte sent.
 _ELEMENT_COST = 1e-3
+_TIE = 1e-3  # bytes: less is rounding, and of equal states the rest of the search needs one
 # From here on it matters that a weight which several ops read alike is stored once.
 _SHARED_BYTES = 1 << 12
+
+
+Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -51,27 +67,87 @@ class Plan:
     tariff: Tariff = BY_COST
 
 
-@dataclass(frozen=True)
-class _State:
-    """cost: up to here; held: an entry per value that is alive; chosen: how it came about."""
+# How a state came about: the choice of the last op, and the trail before it. States themselves are not kept.
+_Trail = tuple["_Trail", Choice] | None
 
-    cost: float
-    held: tuple[Held, ...]
-    chosen: tuple[_State, Choice] | None = None
+
+class _State:
+    """cost: up to here; held: by slot; numbers: the same as numbers; mark: the sum that tells held apart."""
+
+    __slots__ = ("cost", "held", "mark", "numbers", "trail")
+
+    def __init__(self, cost: float, mark: int, held: list[Held], numbers: Numbers | None, trail: _Trail) -> None:
+        self.cost, self.mark, self.held, self.numbers, self.trail = cost, mark, held, numbers, trail
+
+    def widen(self, size: int, nothing: Held) -> None:
+        """Have so many slots. Where there are many, states are compared by numbers, as numpy does that at once."""
+        self.held.extend([nothing] * (size - len(self.held)))
+        if self.numbers is None and size > _MANY_SLOTS:
+            self.numbers = np.array([now.number for now in self.held])
+        elif self.numbers is not None and size > self.numbers.size:
+            self.numbers = np.append(self.numbers, np.zeros(size, np.int64))  # twice as many: seldom again
+
+    def differs(self, other: _State) -> Iterable[int]:
+        """The slots in which they hold something else."""
+        if self.numbers is not None and other.numbers is not None:
+            size = len(self.held)
+            return np.flatnonzero(self.numbers[:size] != other.numbers[:size])
+        return [slot for slot, (a, b) in enumerate(zip(self.held, other.held, strict=True)) if a is not b]
+
+
+class _New:
+    """A state that is not written out yet: its parent's, with some slots changed."""
+
+    __slots__ = ("changes", "choice", "cost", "mark", "parent")
+
+    def __init__(self, cost: float, mark: int, parent: _State, choice: Choice, changes: dict[int, Held]) -> None:
+        self.cost, self.mark, self.parent, self.choice, self.changes = cost, mark, parent, choice, changes
+
+    def held(self, slot: int) -> Held:
+        """What the slot holds."""
+        return self.changes.get(slot) or self.parent.held[slot]
+
+    def state(self) -> _State:
+        """The state itself."""
+        held, numbers = self.parent.held.copy(), self.parent.numbers
+        for slot, now in self.changes.items():
+            held[slot] = now
+        if numbers is not None:
+            numbers = numbers.copy()
+            numbers[list(self.changes)] = [now.number for now in self.changes.values()]
+        return _State(self.cost, self.mark, held, numbers, (self.parent.trail, self.choice))
 
 
 @dataclass(frozen=True)
 class _Way:
     """A choice with all that does not depend on the state.
 
-    fixed: its price, without moves.
-    needs: (index among the values alive, wanted placement).
+    fixed:   its price, without moves.
+    needs:   (position among what the op reads, wanted placement).
+    outputs: what is held of each then.
     """
 
     choice: Choice
     fixed: float
     needs: tuple[tuple[int, Placement], ...]
     outputs: tuple[Held, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Ways:
+    """All ways of an op, and of those that are alike. routes: what was found out about (position, held, wanted)."""
+
+    ways: tuple[_Way, ...]
+    routes: dict[tuple[int, Held, int], tuple[float, Held] | None]
+
+
+@dataclass
+class _Reads:
+    """What an op reads, by position: names, and their slots, -1 = none."""
+
+    names: tuple[str, ...]
+    ways: _Ways
+    slots: Sequence[int] = ()
 
 
 def cheapest_plan(
@@ -83,25 +159,22 @@ def cheapest_plan(
         UnsupportedModelError: if some op cannot get its inputs where any of its choices needs them.
     """
     search = _Search(graph, workers, prices or Prices())
-    states = [_State(0.0, tuple(search.holdings.of(ROOT) for _ in graph.inputs))]
-    alive = list(graph.inputs)
+    states = [search.start()]
     for index, op in enumerate(graph.ops):
-        step = search.step(index, op, allowed[index], alive)
-        states = search.best(step.names, [new for state in states for new in step.advance(state)])
-        alive = step.names
+        states = search.step(index, op, allowed[index], states)
         if not states:
             raise UnsupportedModelError(f"op {op.label}: its inputs cannot be brought to where the strategy needs them")
-    ends = [end for state in states if (end := search.deliver(alive, state))]
+    ends = [(end, state) for state in states if (end := search.deliver(state)) is not None]
     if not ends:
         raise UnsupportedModelError(f"graph {graph.name!r}: its outputs cannot be gathered")
-    best = min(ends, key=lambda state: state.cost)
-    return Plan(_choices(best), best.cost, search.prices.tariff)
+    cost, best = min(ends, key=lambda end: end[0])
+    return Plan(_choices(best.trail), cost, search.prices.tariff)
 
 
-def _choices(state: _State) -> tuple[Choice, ...]:
+def _choices(trail: _Trail) -> tuple[Choice, ...]:
     found: list[Choice] = []
-    while state.chosen:
-        state, choice = state.chosen
+    while trail:
+        trail, choice = trail
         found.append(choice)
     return tuple(reversed(found))
 
@@ -113,30 +186,88 @@ class _Search:
         self.graph, self.workers, self.prices = graph, workers, prices
         self.holdings = Holdings(workers, prices.tariff)
         self.shared = frozenset(_shared_weights(graph))
+        self.slots = Slots(graph.last_use)
+        self._ways: dict[tuple[int, int, tuple[bool, ...]], _Ways] = {}
 
-    def step(self, index: int, op: Op, choices: Sequence[Choice], alive: list[str]) -> _Step:
-        """One op, among the values that are alive before it."""
-        new = [name for name in op.reads if name in self.shared and name not in alive]
-        before = [*alive, *new]
-        made = [name for name in dict.fromkeys(op.outputs) if name and name in self.graph.last_use]
-        kept = tuple(i for i, name in enumerate(before) if self.graph.last_use.get(name, -1) > index)
-        made = [name for name in made if self.graph.last_use[name] > index]
-        ways = [self._way(op, choice, before, made) for choice in choices]
-        known = [way for way in ways if way]
-        return _Step(self, known, before, len(new), kept, [*(before[i] for i in kept), *made])
+    def start(self) -> _State:
+        """Rank 0 has the inputs."""
+        root, nothing = self.holdings.of(ROOT), self.holdings.nothing
+        for name in self.graph.inputs:
+            self.slots.take(name)
+        held = [root if name else nothing for name in self.slots.names]
+        return _State(0.0, sum(now.mark * (2 * slot + 1) for slot, now in enumerate(held)), held, None, None)
 
-    def _way(self, op: Op, choice: Choice, before: list[str], made: list[str]) -> _Way | None:
+    def step(self, index: int, op: Op, choices: Sequence[Choice], states: list[_State]) -> list[_State]:
+        """The best states after an op."""
+        reads = _Reads((*op.inputs, *op.captured), self._alike(op, choices))
+        for name in self.shared.intersection(reads.names):
+            self.slots.take(name)
+        reads.slots = [self.slots.of(name) for name in reads.names]
+        gone, made = self.slots.advance(index, op)
+        for state in states:
+            state.widen(len(self.slots.names), self.holdings.nothing)
+        new: dict[int, _New] = {}
+        for one in (one for state in states for one in self._advance(state, reads, gone, made)):
+            if one.mark not in new or one.cost < new[one.mark].cost:
+                new[one.mark] = one
+        return self._best(new.values(), {*reads.slots, *gone, *(slot for slot, _ in made)} - {-1})
+
+    def _advance(
+        self, state: _State, reads: _Reads, gone: Sequence[int], made: Sequence[tuple[int, int]]
+    ) -> Iterator[_New]:
+        """The states after computing the op in each way that its inputs can be had for."""
+        held, nothing = state.held, self.holdings.nothing
+        for way in reads.ways.ways:
+            cost, changes = state.cost + way.fixed, dict[int, Held]()
+            for position, wanted in way.needs:
+                slot = reads.slots[position]
+                now = changes.get(slot) or held[slot]
+                got = self._acquire(reads, position, now, wanted)
+                if got is None:
+                    break
+                cost += got[0]
+                if got[1] is not now:
+                    changes[slot] = got[1]
+            else:
+                changes.update(dict.fromkeys(gone, nothing))
+                changes.update((slot, way.outputs[position]) for slot, position in made)
+                mark = state.mark + sum((now.mark - held[slot].mark) * (2 * slot + 1) for slot, now in changes.items())
+                yield _New(cost, mark, state, way.choice, changes)
+
+    def _acquire(self, reads: _Reads, position: int, held: Held, wanted: Placement) -> tuple[float, Held] | None:
+        key = (position, held, id(wanted))
+        if key not in reads.ways.routes:
+            reads.ways.routes[key] = self._route(reads.names[position], held, wanted)
+        return reads.ways.routes[key]
+
+    def _route(self, name: str, held: Held, wanted: Placement) -> tuple[float, Held] | None:
+        """What it costs to have a value, or a weight that several ops read, also as wanted, and what is held then."""
+        if name not in self.shared:
+            return self.holdings.acquire(held, wanted, self.graph.values[name].cargo)
+        if wanted in held:
+            return 0.0, held
+        price = self.storage(name, wanted)
+        return None if price is None else (price, self.holdings.also(held, wanted))
+
+    def _alike(self, op: Op, choices: Sequence[Choice]) -> _Ways:
+        shared = tuple(name in self.shared for name in (*op.inputs, *op.captured))
+        key = (self.graph.kinds[op], id(choices), shared)
+        if key not in self._ways:
+            found = (self._way(op, choice) for choice in choices)
+            self._ways[key] = _Ways(tuple(way for way in found if way), {})
+        return self._ways[key]
+
+    def _way(self, op: Op, choice: Choice) -> _Way | None:
         fixed, needs = self._work(op, choice), []
-        for name, wanted in choice.needs(op):
-            if name in self.shared or not self.graph.is_weight(name):
-                needs.append((before.index(name), wanted))
-                continue
-            price = self.storage(name, wanted)
-            if price is None:
-                return None
-            fixed += price
-        places = dict(zip(op.outputs, choice.outputs, strict=True))
-        return _Way(choice, fixed, tuple(needs), tuple(self.holdings.of(places[name]) for name in made))
+        for position, (name, wanted) in enumerate(_placed(op, choice)):
+            if name in self.shared or (name and not self.graph.is_weight(name)):
+                needs.append((position, wanted))
+            elif name:
+                price = self.storage(name, wanted)
+                if price is None:
+                    return None
+                fixed += price
+        return _Way(choice, fixed, tuple(needs), tuple(map(self.holdings.of, choice.outputs)))
 
     def storage(self, name: str, wanted: Placement) -> float | None:
         """The price of a weight there; None = it cannot be there."""
@@ -152,50 +283,68 @@ class _Search:
         awake = 1.1 if choice.mode in ("replicate", "partial") else 1.0
         return _ELEMENT_COST * awake * max(work_shares(self.graph, op, choice, self.workers)) * elements
 
-    def acquire(self, name: str, held: Held, wanted: Placement) -> tuple[float, Held] | None:
-        """What it costs to have a value, or a weight that several ops read, also as wanted, and what is held then."""
-        if name not in self.shared:
-            return self.holdings.acquire(held, wanted, self.graph.values[name].cargo)
-        if wanted in held:
-            return 0.0, held
-        price = self.storage(name, wanted)
-        return None if price is None else (price, self.holdings.also(held, wanted))
-
-    def best(self, names: Sequence[str], states: list[_State]) -> list[_State]:
-        """Of states that hold the same the cheapest; then the cheapest of all, without those that are dominated."""
-        merged: dict[tuple[Held, ...], _State] = {}
-        for state in states:
-            known = merged.get(state.held)
-            if known is None or state.cost < known.cost:
-                merged[state.held] = state
-        kept: list[_State] = []
-        for state in sorted(merged.values(), key=lambda state: state.cost):
-            if not any(state.cost >= k.cost + self._detour(names, k, state) for k in kept[:_COMPARED]):
-                kept.append(state)
-            if len(kept) == BEAM_WIDTH:
+    def _best(self, new: Iterable[_New], touched: Iterable[int]) -> list[_State]:
+        """The cheapest of all, without those that are dominated."""
+        compared = _Compared(self, dict.fromkeys(sorted(touched)))
+        width = max(_NARROWEST, min(BEAM_WIDTH, _BEAM_VALUES // max(1, self.slots.alive)))
+        kept: list[_New] = []
+        for one in sorted(new, key=lambda state: state.cost):
+            if not any(compared.reaches(better, one) for better in kept[:_COMPARED]):
+                kept.append(one)
+            if len(kept) == width:
                 break
-        return kept
+        return [one.state() for one in kept]
 
-    def _detour(self, names: Sequence[str], source: _State, target: _State) -> float:
-        """At most what it costs to turn one state into another."""
-        pairs = zip(names, source.held, target.held, strict=True)
-        return sum(self._conversion(name, a, b) for name, a, b in pairs if a is not b)
-
-    def _conversion(self, name: str, source: Held, target: Held) -> float:
+    def conversion(self, slot: int, source: Held, target: Held) -> float:
+        """At most what it costs to have the value of a slot in every place of `target` too."""
+        name = self.slots.names[slot]
         if name in self.shared:
             return sum(self.storage(name, wanted) or 0.0 for wanted in target.placements if wanted not in source)
         return self.holdings.conversion(source, target, self.graph.values[name].cargo)
 
-    def deliver(self, names: Sequence[str], state: _State) -> _State | None:
-        """The state once rank 0 holds every output."""
-        cost, outputs = state.cost, set(self.graph.outputs)
-        for name, held in zip(names, state.held, strict=True):
-            if name in outputs:
-                got = self.holdings.acquire(held, ROOT, self.graph.values[name].cargo)
-                if got is None:
-                    return None
-                cost += got[0]
-        return _State(cost, state.held, state.chosen)
+    def deliver(self, state: _State) -> float | None:
+        """The cost once rank 0 holds every output."""
+        cost = state.cost
+        for name in dict.fromkeys(self.graph.outputs):
+            got = self.holdings.acquire(state.held[self.slots.of(name)], ROOT, self.graph.values[name].cargo)
+            if got is None:
+                return None
+            cost += got[0]
+        return cost
+
+
+def _placed(op: Op, choice: Choice) -> Iterator[tuple[str, Placement]]:
+    """What each position of what the op reads needs; "" = absent."""
+    yield from zip(op.inputs, choice.inputs, strict=True)
+    yield from ((name, choice.others) for name in op.captured)
+
+
+class _Compared:
+    """New states of one step beside each other: they differ where the step touched them, and where their parents do."""
+
+    def __init__(self, search: _Search, touched: Mapping[int, None]) -> None:
+        self._search, self._touched = search, touched
+        self._parents: dict[tuple[_State, _State], Iterable[int]] = {}
+
+    def reaches(self, better: _New, other: _New) -> bool:
+        """Whether the better one can be turned into the other for at most what it is cheaper."""
+        left = other.cost - better.cost
+        for slot in self._differing(better.parent, other.parent):
+            source, target = better.held(slot), other.held(slot)
+            if source is not target:
+                left -= self._search.conversion(slot, source, target)
+                if left < -_TIE:
+                    return False
+        return True
+
+    def _differing(self, one: _State, another: _State) -> Iterable[int]:
+        if one is another:
+            return self._touched
+        if (one, another) not in self._parents:
+            apart = one.differs(another)
+            self._parents[one, another] = self._parents[another, one] = apart
+        known = self._parents[one, another]
+        return chain(self._touched, (slot for slot in known if slot not in self._touched))
 
 
 def _shared_weights(graph: Graph) -> Iterator[str]:
@@ -209,40 +358,3 @@ def _shared_weights(graph: Graph) -> Iterator[str]:
 
 def _is_large(graph: Graph, name: str) -> bool:
     return graph.values[name].nbytes >= _SHARED_BYTES
-
-
-@dataclass(frozen=True)
-class _Step:
-    """One op of the search.
-
-    before: values alive before it; the last `new` of them are weights that are read for the first time.
-    kept:   which of them are alive after it.
-    names:  values alive after it.
-    """
-
-    search: _Search
-    ways: list[_Way]
-    before: list[str]
-    new: int
-    kept: tuple[int, ...]
-    names: list[str]
-    routes: dict[tuple[int, int, Placement], tuple[float, Held] | None] = field(default_factory=dict)
-
-    def advance(self, state: _State) -> Iterator[_State]:
-        """The states after computing the op in each way that its inputs can be had for."""
-        before = (*state.held, *(self.search.holdings.nothing for _ in range(self.new)))
-        for way in self.ways:
-            held, cost = list(before), state.cost + way.fixed
-            for index, wanted in way.needs:
-                got = self._acquire(index, held[index], wanted)
-                if got is None:
-                    break
-                cost, held[index] = cost + got[0], got[1]
-            else:
-                yield _State(cost, (*(held[i] for i in self.kept), *way.outputs), (state, way.choice))
-
-    def _acquire(self, index: int, held: Held, wanted: Placement) -> tuple[float, Held] | None:
-        key = (index, id(held), wanted)
-        if key not in self.routes:
-            self.routes[key] = self.search.acquire(self.before[index], held, wanted)
-        return self.routes[key]

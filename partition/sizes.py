@@ -36,6 +36,12 @@ def with_sizes(graph: Graph, sizes: Mapping[str, int], shapes: Shapes) -> Graph:
     )
 
 
+def sized(graph: Graph, sizes: Mapping[str, int], shapes: Shapes) -> Graph:
+    """As with_sizes; a graph that has sizes to expect is taken as it is where no others are given."""
+    known = all(graph.values[name].expected is not None for name in graph.inputs)
+    return graph if known and not sizes and not shapes else with_sizes(graph, sizes, shapes)
+
+
 def _input_shape(value: ValueInfo, sizes: Mapping[str, int], given: tuple[int, ...] | None) -> tuple[int, ...]:
     shape = value.shape or ()
     if given is not None and len(given) == len(shape):

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partition.graph import Graph
-from partition.rules import RULES
-from partition.work import op_work
+from partition.work import all_work
 
 _SLACK = 0.08  # of an even share of the weights, to even out the work
 _UNEVEN = 1.2  # times an even share: the least that makes stages of several ranks worth it
@@ -82,7 +81,7 @@ class _Table:
 
 
 def _table(graph: Graph, held: Sequence[int]) -> _Table:
-    work = np.array([op_work(graph, op, RULES.find(graph.facts(op))) for op in graph.ops], np.float64)
+    work = np.array(all_work(graph), np.float64)
     loads = np.array([_read_bytes(graph, op.reads) for op in graph.ops], np.float64) + held
     crossing = _crossing(graph)
     places = _places(crossing, loads / max(1.0, loads.sum()) + work / max(1.0, work.sum()))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from partition.graph import Cargo
 from partition.moves import Tariff, cheapest_route
 from partition.placement import Placement
 
 
 class Held:
-    """Where a value is. Equal sets are the same object, made by Holdings."""
+    """Where a value is. Equal sets are the same object, made by Holdings.
 
-    __slots__ = ("placements",)
+    number, mark: a small and a large number of its own; 0 = nowhere.
+    """
 
-    def __init__(self, placements: frozenset[Placement]) -> None:
-        self.placements = placements
+    __slots__ = ("mark", "number", "placements")
+
+    def __init__(self, placements: frozenset[Placement], number: int, mark: int) -> None:
+        self.placements, self.number, self.mark = placements, number, mark
 
     def __contains__(self, placement: Placement) -> bool:
         return placement in self.placements
@@ -27,6 +32,7 @@ class Holdings:
         self._known: dict[frozenset[Placement], Held] = {}
         self._acquired: dict[tuple[Held, Placement, Cargo], tuple[float, Held] | None] = {}
         self._converted: dict[tuple[Held, Held, Cargo], float] = {}
+        self._marks = Random(0)  # the same search for the same graph
         self.nothing = self._make(frozenset())
 
     def of(self, *placements: Placement) -> Held:
@@ -38,7 +44,10 @@ class Holdings:
         return self._make(held.placements.union(placements))
 
     def _make(self, placements: frozenset[Placement]) -> Held:
-        return self._known.setdefault(placements, Held(placements))
+        if placements not in self._known:
+            mark = self._marks.getrandbits(64) if placements else 0
+            self._known[placements] = Held(placements, len(self._known), mark)
+        return self._known[placements]
 
     def acquire(self, held: Held, wanted: Placement, cargo: Cargo) -> tuple[float, Held] | None:
         """What it costs to have a value also as wanted, and where it is then; None = impossible."""

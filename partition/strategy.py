@@ -30,7 +30,6 @@ SLACK = 1.05
 MEMORY_BYTES = 1 << 30
 _PRESSURE = 1e6  # bytes sent that a byte on the fullest rank is worth, when nothing else helps
 _LARGE = 1500  # ops; a larger graph is searched less often
-_DIVISIBLE_BYTES = 1 << 16  # weights that are worth stages
 _log = logging.getLogger(__name__)
 
 
@@ -110,7 +109,7 @@ def _candidates(graph: Graph, layers: Layers, workers: int, most: int) -> Iterat
     for grid in _grids(graph, layers, workers, most):
         place = partial(within, most, BY_COST)
         candidate = Candidate(str(grid), arrange(graph, layers, grid, place))
-        if min(layout_bytes(candidate.layout)) > 0:
+        if sum(nbytes > 0 for nbytes in layout_bytes(candidate.layout)) > 1:
             yield candidate
 
 
@@ -144,14 +143,13 @@ def _large_weights(graph: Graph, most: int, workers: int) -> frozenset[str]:
 def _grids(graph: Graph, layers: Layers, workers: int, most: int) -> Iterator[Grid]:
     """Grids that may fit."""
     total = _weight_bytes(graph, layers)
-    stages = total >= _DIVISIBLE_BYTES
     batch = _samples(graph) > 1 and sample_axes(graph, workers) is not None
     for outer in _divisors(workers):
         for middle in _divisors(workers // outer):
             grid = Grid(outer, middle, "tensor", workers // outer // middle)
             if grid.ranks == 1:
                 grid = Grid(outer, middle)
-            allowed = (batch or outer == 1) and (stages or middle == 1) and outer < workers and grid.ranks < workers
+            allowed = (batch or outer == 1) and outer < workers and grid.ranks < workers
             crowded = grid.ranks > 1 and len(graph.ops) > _LARGE
             if allowed and not crowded and total * outer <= most * workers * SLACK:
                 yield grid

@@ -12,7 +12,7 @@ from bundle.manifest import TensorEntry
 from engine.split import split_bounds
 from partition.cut import cut_nodes
 from partition.directions import turn
-from partition.graph import Graph, make_op
+from partition.graph import Graph, Op, make_op
 from partition.guard import Divided, guarded
 from partition.layout import Cut
 from partition.lookup import lookup_nodes
@@ -48,8 +48,11 @@ class Piece:
 def make_piece(graph: Graph, level: Level, rank: int, workers: int) -> Piece:
     """The nodes of a level that this rank computes; without nodes there is nothing to run."""
     piece = Piece()
+    made = {name for compute in level.computes for name in compute.op.outputs} if level.slices else set()
     for cut in _ordered_cuts(level):
-        _add_cut(piece, graph, cut, rank, workers, level)
+        _add_cut(piece, graph, cut, rank, workers)
+        if cut.value not in made:
+            piece.reads[cut.value] = (cut.value, Replicate())
     for compute in level.computes:
         if compute.runs_on(rank):
             _add_op(piece, graph, compute, rank, workers)
@@ -77,7 +80,7 @@ def _ordered_cuts(level: Level) -> list[Slice]:
     return sorted(level.slices, key=lambda cut: (cut.value, cut.placement))
 
 
-def _add_cut(piece: Piece, graph: Graph, cut: Slice, rank: int, workers: int, level: Level) -> None:
+def _add_cut(piece: Piece, graph: Graph, cut: Slice, rank: int, workers: int) -> None:
     """A cut of a value that this level computes must come behind it; the nodes are sorted when the piece is pruned."""
     shape = graph.values[cut.value].shape or ()
     target = local_name(cut.value, cut.placement)
@@ -86,8 +89,6 @@ def _add_cut(piece: Piece, graph: Graph, cut: Slice, rank: int, workers: int, le
     piece.nodes += nodes
     piece.embedded.update({constant.name: constant for constant in constants})
     piece.produces[target] = (cut.value, cut.placement)
-    if not any(cut.value in compute.op.outputs for compute in level.computes):
-        piece.reads[cut.value] = (cut.value, Replicate())
 
 
 def _add_op(piece: Piece, graph: Graph, compute: Compute, rank: int, workers: int) -> None:
@@ -185,10 +186,10 @@ def pruned(piece: Piece, wanted: Container[str]) -> Piece:
     """The piece without what leads to none of the wanted values; `outputs` are those that it makes."""
     outputs = tuple(name for name in piece.produces if name in wanted)
     needed, nodes = set(outputs), []
-    for node in reversed(_sorted(piece.nodes)):
-        if needed.intersection(node.output):
-            needed.update(make_op(node).reads)
-            nodes.append(node)
+    for op in reversed(_sorted(piece.nodes)):
+        if not needed.isdisjoint(op.outputs):
+            needed.update(op.reads)
+            nodes.append(op.proto)
     return Piece(
         nodes[::-1],
         {name: key for name, key in piece.reads.items() if name in needed},
@@ -216,20 +217,21 @@ def _nested(nodes: list[onnx.NodeProto]) -> bool:
     return any(a.HasField("g") or a.graphs for node in nodes for a in node.attribute)
 
 
-def _sorted(source: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+def _sorted(source: list[onnx.NodeProto]) -> list[Op]:
     """The nodes so that each comes behind what it reads."""
-    makers = {name: i for i, node in enumerate(source) for name in node.output if name}
+    ops = [make_op(node) for node in source]
+    makers = {name: i for i, op in enumerate(ops) for name in op.outputs if name}
     done: set[int] = set()
-    ordered: list[onnx.NodeProto] = []
-    stack = list(reversed(range(len(source))))
+    ordered: list[Op] = []
+    stack = list(reversed(range(len(ops))))
     while stack:
         index = stack[-1]
-        needed = [makers[n] for n in make_op(source[index]).reads if n in makers and makers[n] not in done]
+        needed = [makers[n] for n in ops[index].reads if n in makers and makers[n] not in done]
         if index in done or not needed:
             stack.pop()
             if index not in done:
                 done.add(index)
-                ordered.append(source[index])
+                ordered.append(ops[index])
         else:
             stack += needed
     return ordered

@@ -18,7 +18,7 @@ from partition.moves import Move, messages, rounds, sent_bytes
 from partition.placement import REPLICATE, ROOT, Placement, Shard, Single
 from partition.samples import SOME_SAMPLES
 from partition.schedule import Chain, Transfer
-from partition.sizes import with_sizes
+from partition.sizes import sized
 from partition.sparse.maps import rows_between
 from partition.sparse.plan import ChainPlan
 
@@ -61,7 +61,7 @@ class _Walk:
 
     def __init__(self, layout: Layout, shapes: Mapping[str, Shape], sizes: Mapping[str, int]) -> None:
         self._layout = layout
-        self._graph = with_sizes(layout.graph, sizes, shapes)
+        self._graph = sized(layout.graph, sizes, shapes)
         self._shapes = {(0, name): self._graph.values[name].cargo.dims for name in layout.graph.inputs}
         self._sized: dict[tuple[Part, tuple[int, int]], Graph] = {}
 

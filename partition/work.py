@@ -11,6 +11,15 @@ from partition.placement import Shard
 from partition.rules import Rule
 
 
+def all_work(graph: Graph) -> list[int]:
+    """The work of each op, as op_work has it; ops that are alike are counted once."""
+    found: dict[int, int] = {}
+    for op, rule in zip(graph.ops, graph.rules, strict=True):
+        if graph.kinds[op] not in found:
+            found[graph.kinds[op]] = op_work(graph, op, rule)
+    return [found[graph.kinds[op]] for op in graph.ops]
+
+
 def op_work(graph: Graph, op: Op, rule: Rule | None) -> int:
     """Multiplications, or elements where nothing is summed; without a rule, elements of what it reads and makes."""
     if rule is None or len(op.inputs) != len(rule.inputs) or len(op.outputs) != len(rule.outputs):

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from partition.errors import RuleError
 
@@ -64,7 +65,12 @@ class Rule:
     directions: str = ""
     guard: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
+    def is_composite(self) -> bool:
+        """Whether some axis is several in one."""
+        return any(axis.startswith("(") for axes in (*self.inputs, *self.outputs) for axis in axes)
+
+    @cached_property
     def letters(self) -> tuple[str, ...]:
         """Letters that may be divided, in order of appearance."""
         seen = dict.fromkeys(name for axes in self.inputs for axis in axes for name in factors(axis))
