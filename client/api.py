@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from bundle.registry import delete_model, roll_back
+from bundle.io import delete_bundle
+from bundle.registry import delete_model, give_alias, known_bundles, roll_back
 from bundle.store import S3Store
 from client.bill import RunBill, bill_of_run
 from client.cancel import cancel_run
@@ -35,6 +36,7 @@ from runs.objects import Objects
 from runs.record import GRACE_S, RunFiles, dead_letter_key, running
 from runs.request import run_id_of
 from runs.tenure import Tenures
+from runs.usage import bundles_in_use, unused_bundles
 from runs.values import dump_npz, load_npz
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 INLINE_BYTES = 4_000_000
 # Lambda's retries of a coordinator that died come within three minutes; after that nobody goes on with its run.
 LOST_S = 240.0
+# The upload of a bundle, and whatever a clock is wrong by.
+YOUNG_S = 3600.0
 # Who waits for a run asks so often whether anybody still drives it.
 LOOK_S = 2.0
 
@@ -196,13 +200,38 @@ class Client:
         roll_back(self._store, name, to)
         return describe_model(self._store, name)
 
+    def alias(self, name: str, model: str) -> dict[str, Any]:
+        """Give a version one more name; its entry then. It stays there when the model is registered again.
+
+        model: `name`, or `name@` and the first digits of one of its bundles.
+
+        Raises:
+            BundleError: there is no such model, or no such version of it.
+        """
+        give_alias(self._store, name, model, self._in_use)
+        return describe_model(self._store, name)
+
     def remove(self, name: str) -> None:
-        """Forget a model, and its bundle unless another name has it.
+        """Forget a model, and its bundles unless another name has them, or a run under way.
 
         Raises:
             BundleError: there is no such model.
         """
-        delete_model(self._store, name)
+        delete_model(self._store, name, self._in_use)
+
+    def collect(self) -> list[str]:
+        """Remove the bundles that no name has and no run under way reads; their ids.
+
+        A bundle younger than an hour stays: somebody may be about to name it.
+        """
+        known = known_bundles(self._store) | self._in_use()
+        unused = list(unused_bundles(self._objects, known, YOUNG_S))
+        for bundle_id in unused:
+            delete_bundle(self._store, bundle_id)
+        return unused
+
+    def _in_use(self) -> frozenset[str]:
+        return bundles_in_use(self._objects)
 
     def bill(self, run_id: str) -> RunBill:
         """What a run cost, from its functions' logs: final calls and billed Lambda time.

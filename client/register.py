@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from client.division import Division
 from client.target import Stage
 from partition import compile_to_store
 from runs.catalog import describe
+from runs.objects import Objects
+from runs.usage import bundles_in_use
 from zoo.errors import SourceError
 from zoo.sources import default_name, locate
 
@@ -41,4 +44,5 @@ def compile_and_upload(
         manifest = compile_to_store(
             store, path, division.strategy, division.ranks, name=name, options=division.options()
         )
-    return describe(register_model(store, name, manifest), manifest)
+    objects = Objects(stage.s3, stage.bucket)
+    return describe(register_model(store, name, manifest, partial(bundles_in_use, objects)), manifest)

@@ -36,6 +36,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             store, workers = service().store, workers_of(request.strategy, request.workers)
             options = Options(precision=request.precision, merge_rows=request.merge_rows)
             manifest = compile_to_store(store, path, request.strategy, workers, name=name, options=options)
-            return {"status": "done", **describe(register_model(store, name, manifest), manifest)}
+            record = register_model(store, name, manifest, in_use=None)  # it may not look at runs: `fsd collect` does
+            return {"status": "done", **describe(record, manifest)}
     except (BundleError, CompileError, RunError, ZooError) as error:
         return {"status": "failed", "error": {"type": type(error).__name__, "message": str(error), "retry": False}}

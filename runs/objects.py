@@ -74,6 +74,12 @@ class Objects:
         for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
             yield [entry["Key"] for entry in page.get("Contents", [])]
 
+    def ages(self, prefix: str) -> Iterator[tuple[str, float, float]]:
+        """Each key under a prefix, when it was written, and S3's clock then: seconds since 1970."""
+        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+            now = _date(page)
+            yield from ((entry["Key"], entry["LastModified"].timestamp(), now) for entry in page.get("Contents", []))
+
     def remove(self, key: str) -> None:
         """Delete one object, or none."""
         self._s3.delete_object(Bucket=self.bucket, Key=key)

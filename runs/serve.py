@@ -12,7 +12,7 @@ from typing import Any
 
 from bundle.errors import BundleError, MissingKeyError
 from bundle.manifest import Manifest
-from bundle.registry import read_record
+from bundle.registry import find_version
 from runs.budget import check_budget
 from runs.errors import BadRequest, ModelNotFound, RunError
 from runs.faults import cause_of
@@ -67,10 +67,9 @@ def _act(run: Succession, what: str, _run_id: object, detail: object) -> dict[st
 
 def _prepare(service: Service, request: Request, memory_mb: int) -> tuple[Manifest, dict[str, Array]]:
     try:
-        record = read_record(service.store, request.model)
-        manifest = cached_manifest(service, record.bundle_id)
-    except MissingKeyError:
-        raise ModelNotFound(f"model {request.model!r} is not registered: `fsd models` lists those that are") from None
+        manifest = cached_manifest(service, find_version(service.store, request.model)[1])
+    except MissingKeyError as error:
+        raise ModelNotFound(f"{error}: `fsd models` lists those that are") from None
     except BundleError as error:
         raise ModelNotFound(f"model {request.model!r} cannot be read: {error}") from error
     check_outputs(request.outputs, manifest.outputs)

@@ -12,6 +12,8 @@ from bundle.registry import (
     KEPT_FORMER,
     check_name,
     delete_model,
+    find_version,
+    give_alias,
     list_records,
     read_record,
     register_model,
@@ -119,3 +121,40 @@ def test_name_without_a_past_cannot_be_rolled_back(store: FolderStore) -> None:
     register_model(store, "m", _write(store))
     with pytest.raises(MissingKeyError, match="no former bundle at all"):
         roll_back(store, "m")
+
+
+def test_version_is_named_by_the_first_digits_of_its_bundle(store: FolderStore) -> None:
+    one, two = _write(store, "row"), _write(store, "column")
+    register_model(store, "m", one)
+    register_model(store, "m", two)
+    assert find_version(store, "m")[1] == two.bundle_id
+    for manifest in (one, two):
+        assert find_version(store, f"m@{manifest.bundle_id[:6]}")[1] == manifest.bundle_id
+    for digits in ("", "xyz", "0" * 32):
+        with pytest.raises(MissingKeyError, match="expected one version"):
+            find_version(store, f"m@{digits}")
+
+
+def test_alias_stays_at_its_version_and_keeps_the_bundle_alive(store: FolderStore) -> None:
+    one, two, three = (_write(store, strategy) for strategy in ("row", "column", "batch"))
+    register_model(store, "m", one)
+    register_model(store, "m", two)
+    give_alias(store, "stable", f"m@{one.bundle_id[:8]}")
+    register_model(store, "m", three)
+    assert read_record(store, "stable").bundle_id == one.bundle_id
+    give_alias(store, "stable", "m")
+    assert roll_back(store, "stable").bundle_id == one.bundle_id
+    delete_model(store, "m")
+    assert read_manifest(store, one.bundle_id) == one
+    assert read_manifest(store, three.bundle_id) == three  # the alias was there
+    with pytest.raises(MissingKeyError):
+        read_manifest(store, two.bundle_id)
+    with pytest.raises(InvalidNameError):
+        give_alias(store, "m@x", "stable")
+
+
+def test_bundle_that_a_run_reads_outlives_its_names(store: FolderStore) -> None:
+    manifest = _write(store)
+    register_model(store, "m", manifest)
+    delete_model(store, "m", lambda: [manifest.bundle_id])
+    assert read_manifest(store, manifest.bundle_id) == manifest

@@ -88,7 +88,13 @@ class FakeS3:
         return self
 
     def paginate(self, Prefix: str, **_: object) -> list[dict[str, Any]]:
-        return [{"Contents": [{"Key": key} for key in sorted(self.held) if key.startswith(Prefix)]}]
+        found = [
+            {"Key": key, "LastModified": datetime.fromtimestamp(held.at, UTC)}
+            for key, held in sorted(self.held.items())
+            if key.startswith(Prefix)
+        ]
+        date = email.utils.formatdate(self.clock(), usegmt=True)
+        return [{"Contents": found, "ResponseMetadata": {"HTTPHeaders": {"date": date}}}]
 
     def delete_objects(self, Delete: dict[str, Any], **_: object) -> dict[str, Any]:
         for entry in Delete["Objects"]:
