@@ -63,7 +63,17 @@ def examine(stage: Stage) -> Checkup:
     facts = {
         "stage": stage.name,
         **{
-            name: seen[name] for name in ("quota", "lanes", "ranks_per_lane", "memory_mb", "line", "channel", "runtime")
+            name: seen[name]
+            for name in (
+                "quota",
+                "lanes",
+                "ranks_per_lane",
+                "memory_mb",
+                "line",
+                "channel",
+                "express_bucket",
+                "runtime",
+            )
         },
         "largest_workers": {"queue": min(quota, ranks), "object": quota},
         "versions": {"functions": seen["versions"], "here": package_versions()},

@@ -8,15 +8,18 @@ const ARN = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]+$/
 // Holds code and templates, and belongs to who deploys.
 const DEPLOYMENT_BUCKET = 'ServerlessDeploymentBucket'
 
+function encryptBucket(properties, key) {
+  properties.BucketEncryption = {
+    ServerSideEncryptionConfiguration: [
+      // A bucket key: one request to KMS for many objects.
+      { ServerSideEncryptionByDefault: { SSEAlgorithm: 'aws:kms', KMSMasterKeyID: key }, BucketKeyEnabled: true },
+    ],
+  }
+}
+
 const ENCRYPT = {
-  'AWS::S3::Bucket': (properties, key) => {
-    properties.BucketEncryption = {
-      ServerSideEncryptionConfiguration: [
-        // A bucket key: one request to KMS for many objects.
-        { ServerSideEncryptionByDefault: { SSEAlgorithm: 'aws:kms', KMSMasterKeyID: key }, BucketKeyEnabled: true },
-      ],
-    }
-  },
+  'AWS::S3::Bucket': encryptBucket,
+  'AWS::S3Express::DirectoryBucket': encryptBucket,
   'AWS::SQS::Queue': (properties, key) => {
     delete properties.SqsManagedSseEnabled
     // Seconds that SQS uses a data key for; its longest, as each renewal is a billed request.

@@ -8,10 +8,14 @@ const path = require('node:path')
 const { addBytecode, compileFolder } = require('./bytecode.cjs')
 const useKey = require('./keys.cjs')
 const { dropUnfinished, lockBuild, markFinished, unfinished } = require('./cache.cjs')
+const { emptyBucket } = require('./empty.cjs')
 const { trimEndpoints } = require('./requirements.cjs')
 
 // Test data and type stubs: two thirds of the compiler's packages.
 const UNUSED = [/(^|\/)tests?(\/|$)/, /\.pyi$/, /(^|\/)__pycache__(\/|$)/, /^onnx\/backend\/test\//, /^bin\//, /\.(cc|h|cpp|proto)$/]
+
+// Those of the stack that are ours to empty, by their logical ids.
+const BUCKETS = ['Bucket', 'ExpressBucket']
 
 function unusedFiles(root, folder = '') {
   return fs.readdirSync(path.join(root, folder), { withFileTypes: true }).flatMap((entry) => {
@@ -31,7 +35,7 @@ class FsdPlugin {
       'before:package:createDeploymentArtifacts': () => this.trimRuntimeLayer(),
       'after:package:createDeploymentArtifacts': () => this.endBuild(),
       'after:aws:package:finalize:mergeCustomProviderResources': () => this.encrypt(),
-      'before:remove:remove': () => this.emptyBucket(),
+      'before:remove:remove': () => this.emptyBuckets(),
     }
   }
 
@@ -97,13 +101,14 @@ class FsdPlugin {
   }
 
   // CloudFormation refuses to delete a bucket that holds anything: versions and unfinished uploads count.
-  async emptyBucket() {
+  async emptyBuckets() {
     const provider = this.serverless.getProvider('aws')
     const call = await awsCaller(provider)
-    const Bucket = await bucketName(call, provider.naming.getStackName())
-    if (!Bucket) return
-    const deleted = await emptyBucket((method, params) => call('S3', method, params), Bucket)
-    this.log.info(`Emptied bucket ${Bucket}: ${deleted} objects and uploads`)
+    const s3 = (method, params) => call('S3', method, params)
+    for (const Bucket of await bucketNames(call, provider.naming.getStackName())) {
+      const deleted = await emptyBucket(s3, Bucket)
+      this.log.info(`Emptied bucket ${Bucket}: ${deleted} objects and uploads`)
+    }
   }
 }
 
@@ -118,36 +123,14 @@ async function awsCaller(provider) {
   return (service, method, params) => clients[service][method](params)
 }
 
-async function bucketName(call, StackName) {
+async function bucketNames(call, StackName) {
   const resources = await call('CloudFormation', 'describeStackResources', { StackName }).catch((error) => {
     if (/does not exist/.test(error.message)) return { StackResources: [] }
     throw error
   })
-  const bucket = resources.StackResources.find(({ LogicalResourceId }) => LogicalResourceId === 'Bucket')
-  // A removal that failed half-way may have deleted the bucket already.
-  return bucket && bucket.ResourceStatus !== 'DELETE_COMPLETE' ? bucket.PhysicalResourceId : undefined
-}
-
-async function emptyBucket(s3, Bucket) {
-  let deleted = 0
-  for (;;) {
-    const page = await s3('listObjectVersions', { Bucket, MaxKeys: 1000 })
-    const Objects = [...(page.Versions || []), ...(page.DeleteMarkers || [])].map(({ Key, VersionId }) => ({ Key, VersionId }))
-    if (Objects.length === 0) break
-    const answer = await s3('deleteObjects', { Bucket, Delete: { Objects, Quiet: true } })
-    if (answer.Errors && answer.Errors.length > 0) {
-      const { Key, Code, Message } = answer.Errors[0]
-      throw new Error(`cannot empty bucket ${Bucket}: ${Key}: ${Code} ${Message}`)
-    }
-    deleted += Objects.length
-  }
-  for (;;) {
-    const { Uploads = [] } = await s3('listMultipartUploads', { Bucket })
-    if (Uploads.length === 0) return deleted
-    for (const { Key, UploadId } of Uploads) await s3('abortMultipartUpload', { Bucket, Key, UploadId })
-    deleted += Uploads.length
-  }
+  // A removal that failed half-way may have deleted a bucket already.
+  const found = resources.StackResources.filter(({ ResourceStatus }) => ResourceStatus !== 'DELETE_COMPLETE')
+  return found.filter(({ LogicalResourceId }) => BUCKETS.includes(LogicalResourceId)).map((one) => one.PhysicalResourceId)
 }
 
 module.exports = FsdPlugin
-module.exports.emptyBucket = emptyBucket

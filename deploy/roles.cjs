@@ -1,6 +1,7 @@
 'use strict'
 // One role per function, each with just what its code calls. "*" stands only where AWS knows no narrower resource
 // (lambda:GetAccountSettings).
+const { zoneOf } = require('./express.cjs')
 
 const bucket = (suffix = '') => ({ 'Fn::Sub': `\${Bucket.Arn}${suffix}` })
 
@@ -63,9 +64,13 @@ function role(service, name, statements) {
   }
 }
 
+// Reading, writing and deleting: a directory bucket knows no narrower permission.
+const express = (zone) => (zone ? [allow(['s3express:CreateSession'], [{ 'Fn::GetAtt': ['ExpressBucket', 'Arn'] }])] : [])
+
 module.exports = async ({ resolveVariable }) => {
   const service = `${await resolveVariable('self:service')}-${await resolveVariable('sls:stage')}`
   const others = readOthers(String((await resolveVariable('param:readBuckets')) || ''))
+  const zone = await zoneOf(resolveVariable)
   const roles = {
     InferRole: role(service, 'infer', [
       read('models/', 'bundles/', 'runs/', 'lanes/'),
@@ -79,6 +84,7 @@ module.exports = async ({ resolveVariable }) => {
         ['sqs:SendMessage', 'sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'],
         [{ 'Fn::GetAtt': ['LineQueue', 'Arn'] }],
       ),
+      ...express(zone),
       ...others,
     ]),
     WorkerRole: role(service, 'worker', [
@@ -89,6 +95,7 @@ module.exports = async ({ resolveVariable }) => {
       list(),
       ...exchange(service),
       allow(['sns:Publish'], [{ Ref: 'FailureTopic' }]),
+      ...express(zone),
     ]),
     RegisterRole: role(service, 'register', [
       read('models/', 'bundles/', 'uploads/'),

@@ -26,6 +26,7 @@ def checkup(service: Service, invocation: Invocation) -> dict[str, Any]:
         "versions": package_versions(),
         "channel": {"age_s": round(_age_s(service), 1), "filter_delay_s": settings.filter_delay_s},
         "line": _waiting(service),
+        "express_bucket": settings.express_bucket,
     }
 
 

@@ -239,7 +239,7 @@ class Driver:
 
     @property
     def _files(self) -> RunFiles:
-        return RunFiles(self.service.objects, self.request.run_id)
+        return self.service.files(self.request.run_id)
 
 
 def rank_0_log(invocation: Invocation, request: Request, progress: Progress) -> Log:

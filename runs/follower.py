@@ -49,7 +49,7 @@ def follow(service: Service, start: StartMessage, invocation: Invocation) -> dic
     if claim is None:
         log.info("left", reason="another copy has the slot")
         return {"status": "left", "reason": f"slot {start.slot} of attempt {start.attempt} is claimed"}
-    files = RunFiles(service.objects, start.run_id)
+    files = service.files(start.run_id)
     check = _leave_when_over(service, start, invocation, files)
     channel = open_channel(service, start, check=check)
     life = Keeper(claim, lambda newest: claims.renew(start.slot, newest, channel.idle_s()), PULSE_S)

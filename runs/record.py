@@ -41,10 +41,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The objects of one run."""
+    """The objects of one run.
+
+    exchange: the bucket that messages lie in where that is another one; only sweeping asks for it.
+    """
 
     objects: Objects
     run_id: str
+    exchange: Objects | None = None
 
     def key(self, name: str) -> str:
         """Key of one of the run's objects."""
@@ -126,12 +130,19 @@ class RunFiles:
         kept = {self.key(name) for name in _KEPT}
         for page in self.objects.keys(self.key("")):
             self.objects.delete([key for key in page if key not in kept])
+        self._sweep_exchange()
 
     def sweep_late(self) -> None:
         """Delete claims and messages of an ended run: a worker that came after the clean-up leaves nothing behind."""
         for name in _LATE:
             for page in self.objects.keys(self.key(name)):
                 self.objects.delete(page)
+        self._sweep_exchange()
+
+    def _sweep_exchange(self) -> None:
+        if self.exchange is not None:
+            for page in self.exchange.keys(self.key("")):
+                self.exchange.delete(page)
 
     def record(self) -> dict[str, Any] | None:
         """The answer, or None while the run goes on."""

@@ -19,7 +19,6 @@ from runs.faults import cause_of
 from runs.inputs import fetch_inputs
 from runs.job import Job
 from runs.manifests import cached_manifest
-from runs.record import RunFiles
 from runs.request import Request, check_outputs, decode_inputs, parse_request
 from runs.service import Invocation, Service
 from runs.succession import Succession, find_run
@@ -80,7 +79,7 @@ def _prepare(service: Service, request: Request, memory_mb: int) -> tuple[Manife
 def _accept(
     service: Service, request: Request, manifest: Manifest, inputs: dict[str, Array], invocation: Invocation
 ) -> dict[str, Any]:
-    files = RunFiles(service.objects, request.run_id)
+    files = service.files(request.run_id)
     answer_by = invocation.started_at + request.wait_s
     deadline = time.time() + request.deadline_s
     if not files.claim(request, deadline, manifest.bundle_id):

@@ -15,6 +15,7 @@ from costs.meter import Meter
 from engine.cache import ShardCache
 from runs.log import Log
 from runs.objects import Objects
+from runs.record import RunFiles
 from runs.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,6 +65,12 @@ class Service:
     def objects(self) -> Objects:
         """The stage's bucket."""
         return Objects(self.clients.s3, self.settings.bucket)
+
+    def files(self, run_id: str) -> RunFiles:
+        """The objects of one run; what is exchanged may lie in a bucket of its own."""
+        settings = self.settings
+        exchange = Objects(self.clients.s3, settings.express_bucket) if settings.express_bucket else None
+        return RunFiles(self.objects, run_id, exchange)
 
     @property
     def store(self) -> S3Store:

@@ -18,6 +18,7 @@ class Settings:
     line_queue: URL of the queue of the runs that wait for a lane while nobody waits for them.
     filter_delay_s: for so long after its creation a stack's topics are not trusted to filter.
     read_buckets: buckets beside `bucket` that requests may name.
+    express_bucket: directory bucket that objects are exchanged by; empty = `bucket`.
     """
 
     stage: str
@@ -31,6 +32,12 @@ class Settings:
     line_queue: str = ""
     filter_delay_s: float = 0.0
     read_buckets: tuple[str, ...] = ()
+    express_bucket: str = ""
+
+    @property
+    def exchange_bucket(self) -> str:
+        """Where the `object` and `hybrid` channels put what ranks exchange."""
+        return self.express_bucket or self.bucket
 
     def topic_arn(self, lane: int) -> str:
         """ARN of the topic of a lane."""
@@ -59,4 +66,5 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         line_queue=environment["FSD_LINE_QUEUE"],
         filter_delay_s=float(environment.get("FSD_FILTER_DELAY_S", "0")),
         read_buckets=tuple(name.strip() for name in environment.get("FSD_READ_BUCKETS", "").split(",") if name.strip()),
+        express_bucket=environment.get("FSD_EXPRESS_BUCKET", ""),
     )

@@ -198,4 +198,4 @@ def find_run(service: Service, run_id: object, invocation: Invocation) -> Succes
     """
     if not isinstance(run_id, str) or len(run_id) != 32 or set(run_id) - set("0123456789abcdef"):
         raise RunNotFound(f"run: expected 32 hex digits, got {str(run_id)[:80]!r}")
-    return Succession(service, RunFiles(service.objects, run_id), invocation)
+    return Succession(service, service.files(run_id), invocation)

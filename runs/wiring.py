@@ -56,13 +56,13 @@ def _queue(service: Service, start: StartMessage, config: ChannelConfig, hooks: 
 
 
 def _hybrid(service: Service, start: StartMessage, config: ChannelConfig, hooks: ChannelHooks) -> Channel:
-    settings = HybridSettings(_lane(service, start), service.settings.bucket, _prefix(start))
+    settings = HybridSettings(_lane(service, start), service.settings.exchange_bucket, _prefix(start))
     clients = service.clients
     return HybridChannel(config, settings, sns=clients.sns, sqs=clients.sqs, s3=clients.s3, hooks=hooks)
 
 
 def _object(service: Service, start: StartMessage, config: ChannelConfig, hooks: ChannelHooks) -> Channel:
-    settings = ObjectSettings(bucket=service.settings.bucket, prefix=_prefix(start))
+    settings = ObjectSettings(bucket=service.settings.exchange_bucket, prefix=_prefix(start))
     return ObjectChannel(config, settings, s3=service.clients.s3, hooks=hooks)
 
 

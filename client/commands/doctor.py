@@ -41,6 +41,7 @@ def _fact_lines(facts: Mapping[str, Any]) -> list[str]:
         f"largest P: {largest['queue']} by queue, {largest['object']} by object",
         f"lanes: {', '.join(lanes)}; {facts['line']} runs in line",
         f"channel: {channel['age_s']:.0f} s old, filters trusted after {channel['filter_delay_s']:.0f} s",
+        f"objects are exchanged by {facts['express_bucket'] or facts['bucket']['name']}",
         "bucket: " + ", ".join(f"{name} {value}" for name, value in facts["bucket"].items()),
         f"dead letters: {facts['dead_letters']}",
     ]

@@ -14,6 +14,7 @@ HEALTHY: dict[str, Any] = {
     "ranks_per_lane": 16,
     "lanes": [{"lane": 0, "state": "free", "run_id": "", "epoch": 3}, {"lane": 1, "state": "leased", "run_id": "r"}],
     "line": 0,
+    "express_bucket": "",
     "channel": {"age_s": 5000.0, "filter_delay_s": 900.0},
     "versions": {
         "functions": {"numpy": "2.4.0", "onnxruntime": "1.30"},

@@ -1,8 +1,8 @@
 'use strict'
 // Empties a bucket of an S3 that lists two entries a page (versions, delete markers, uploads) and refuses to delete one key.
-// Arguments: the plugin's file; a JSON object {versions, markers, uploads, refused}. Prints what happened, as JSON.
+// Arguments: deploy/empty.cjs; a JSON object {versions, markers, uploads, refused, bucket}. Prints what happened, as JSON.
 const { emptyBucket } = require(process.argv[2])
-const { versions, markers, uploads, refused } = JSON.parse(process.argv[3])
+const { versions, markers, uploads, refused, bucket } = JSON.parse(process.argv[3])
 const PAGE = 2
 const state = { versions, markers, uploads }
 const calls = []
@@ -15,6 +15,7 @@ const s3 = {
     const Versions = state.versions.slice(0, PAGE)
     return { Versions, DeleteMarkers: state.markers.slice(0, PAGE - Versions.length) }
   },
+  listObjectsV2: () => ({ Contents: state.versions.slice(0, PAGE) }),
   deleteObjects({ Delete: { Objects } }) {
     const gone = Objects.filter(({ Key }) => Key !== refused)
     state.versions = without(state.versions, gone)
@@ -33,7 +34,7 @@ async function send(method, params) {
   return s3[method](params)
 }
 
-emptyBucket(send, 'b').then(
+emptyBucket(send, bucket).then(
   (deleted) => console.log(JSON.stringify({ deleted, state, calls })),
   (error) => console.log(JSON.stringify({ error: error.message })),
 )

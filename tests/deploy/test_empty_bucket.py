@@ -16,6 +16,7 @@ from tests.deploy.clouds import connect, make_stack
 from tests.deploy.packaging import copy_checkout, run_sls
 
 PLUGIN = ROOT / "deploy" / "plugin.cjs"
+EMPTY = ROOT / "deploy" / "empty.cjs"
 STACK = "fsd-inference-emptied"
 
 
@@ -23,7 +24,7 @@ def node(program: str, *words: str, **environment: str) -> subprocess.CompletedP
     """Run a program of this folder in a bare node process."""
     inherited = {"PATH": os.environ["PATH"]}
     return subprocess.run(
-        ["node", str(Path(__file__).with_name(program)), str(PLUGIN), *words],
+        ["node", str(Path(__file__).with_name(program)), *words],
         cwd=ROOT,
         env=inherited | environment,
         capture_output=True,
@@ -35,9 +36,8 @@ def node(program: str, *words: str, **environment: str) -> subprocess.CompletedP
 
 def empty_fake(**content: Any) -> dict[str, Any]:
     """Empty a fake bucket with this content."""
-    done = node(
-        "fake_bucket.cjs", json.dumps({"versions": [], "markers": [], "uploads": [], "refused": None} | content)
-    )
+    wanted = {"versions": [], "markers": [], "uploads": [], "refused": None, "bucket": "b"} | content
+    done = node("fake_bucket.cjs", str(EMPTY), json.dumps(wanted))
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 
@@ -61,6 +61,14 @@ def test_an_empty_bucket_is_only_listed() -> None:
     assert [method for method, _ in report["calls"]] == ["listObjectVersions", "listMultipartUploads"]
 
 
+def test_a_directory_bucket_is_emptied_without_asking_for_versions() -> None:
+    objects = [{"Key": f"runs/{i}"} for i in range(5)]
+    report = empty_fake(bucket="b--use1-az4--x-s3", versions=objects, uploads=[{"Key": "u", "UploadId": "1"}])
+    assert report["state"] == {"versions": [], "markers": [], "uploads": []}
+    assert report["deleted"] == 6
+    assert "listObjectVersions" not in [method for method, _ in report["calls"]]
+
+
 def test_what_s3_refuses_to_delete_ends_the_removal_with_its_reason() -> None:
     report = empty_fake(versions=[{"Key": "kept", "VersionId": "1"}], refused="kept")
     assert report == {"error": "cannot empty bucket b: kept: AccessDenied no"}
@@ -77,7 +85,7 @@ def fill(s3: Any, bucket: str) -> None:
 
 def remove_hook(cloud: CloudState, stack: str) -> subprocess.CompletedProcess[str]:
     """Run the plugin's hook before `sls remove` against the cloud."""
-    return node("remove_hook.cjs", stack, **client_environment(cloud))
+    return node("remove_hook.cjs", str(PLUGIN), stack, **client_environment(cloud))
 
 
 def test_the_hook_before_removal_empties_the_stacks_bucket_and_no_other(cloud: CloudState) -> None:
