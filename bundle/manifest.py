@@ -94,7 +94,7 @@ class Manifest:
     assets:             every blob that a rank refers to, each once.
     ranks:              entry i is rank i.
     model_weight_bytes: bytes of the whole model's weights.
-    info:               compiler options and figures for reports; nothing that a run depends on.
+    info:               compiler options, figures for reports, and what channel `auto` goes by; no answer depends on it.
     precision:          in what floats travel between ranks, one of PRECISIONS.
     """
 

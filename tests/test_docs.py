@@ -24,7 +24,7 @@ from partition.rules import RULES
 from runs import errors
 from runs.compile import CompileRequest
 from runs.report import RankReport
-from runs.request import CHANNELS, ENCODINGS, Request, decode_inputs, parse_request
+from runs.request import AUTO, CHANNELS, ENCODINGS, PREFERENCES, Request, decode_inputs, parse_request
 from tests.documents import ROOT, anchors, commands, documents, examples, links, prose, table
 from zoo.registry import get_card
 
@@ -74,12 +74,12 @@ def test_every_field_of_a_request_is_documented_with_its_default() -> None:
     rows = table(README, "The event of `infer`")
     fields = Request.__dataclass_fields__
     assert list(rows) == list(fields)
-    for name in ("channel", "encoding", "wait_s", "deadline_s", "start_s", "lane_wait_s"):
+    for name in ("channel", "prefer", "encoding", "wait_s", "deadline_s", "start_s", "lane_wait_s"):
         default = fields[name].default
         shown = rows[name].split("|")[0].strip(" `")
         assert shown == (f"{default:g}" if isinstance(default, float) else default)
-    for value in (*CHANNELS, *ENCODINGS[1:]):
-        assert f"`{value}`" in rows["channel"] + rows["encoding"]
+    for value in (*CHANNELS, AUTO, *PREFERENCES, *ENCODINGS[1:]):
+        assert f"`{value}`" in rows["channel"] + rows["prefer"] + rows["encoding"]
 
 
 def test_every_figure_of_a_rank_is_documented() -> None:
