@@ -24,6 +24,7 @@ KEYS = {
     "exchanges",
     "exchanged_bytes",
     "exact",
+    "merged",
     "channels",
     "auto_channel",
 }

@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 
 from channels.tags import Tag
 from costs.calls import CallCount
@@ -130,9 +131,9 @@ def test_functions_reach_it_by_its_zone_and_with_a_session(monkeypatch: pytest.M
     def answer(request: AWSPreparedRequest, **_: object) -> AWSResponse:
         sent.append((request.url, request.headers.get("x-amz-s3session-token", "")))
         body = SESSION if request.url.endswith("?session") else b""
-        return AWSResponse(request.url, 200, {"content-type": "application/xml"}, cast(Any, Body(body)))
+        return AWSResponse(request.url, 200, HTTPHeaders(), cast(Any, Body(body)))
 
-    s3.meta.events.register("before-send.s3", answer)
+    s3.meta.events.register("before-send.s3", cast(Any, answer))
     for key in ("a", "b"):
         s3.put_object(Bucket=EXPRESS, Key=key, Body=b"abc")
     host = f"https://{EXPRESS}.s3express-use1-az4.us-east-1.amazonaws.com"
