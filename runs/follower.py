@@ -51,7 +51,8 @@ def follow(service: Service, start: StartMessage, invocation: Invocation) -> dic
         return {"status": "left", "reason": f"slot {start.slot} of attempt {start.attempt} is claimed"}
     files = service.files(start.run_id)
     check = _leave_when_over(service, start, invocation, files)
-    channel = open_channel(service, start, check=check)
+    # Not until the run's deadline, which is by rank 0's clock: `check` knows when the run is over.
+    channel = open_channel(service, start, check=check, until=invocation.ends_at)
     life = Keeper(claim, lambda newest: claims.renew(start.slot, newest, channel.idle_s()), PULSE_S)
     try:
         with life:

@@ -167,7 +167,8 @@ class Job:
         self._log.info("end", status=head["status"], seconds=answer["seconds"], error=head.get("error"))
         leftovers = self._leftovers(cancelled=head["status"] == "cancelled")
         final = self.files.finish(answer, calls, lambda counted: bill(counted, usage), leftovers)
-        self._log.metrics(self.service.settings.stage, _metrics(final))
+        if "usd" in final:  # a record that is not this run's has none
+            self._log.metrics(self.service.settings.stage, _metrics(final))
         return final
 
     def _leftovers(self, *, cancelled: bool) -> list[str]:

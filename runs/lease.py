@@ -134,8 +134,12 @@ def _encode(lease: Lease) -> bytes:
 
 
 def _decode(lane: int, stored: Stored) -> Lease:
-    held = json.loads(stored.data)
-    return Lease(lane, int(held["epoch"]), str(held["run_id"]), float(held["expires_at"]), stored.etag)
+    """The lease that an object says; what is none is a free lane's, with an epoch above all that it can have had."""
+    try:
+        held = json.loads(stored.data)
+        return Lease(lane, int(held["epoch"]), str(held["run_id"]), float(held["expires_at"]), stored.etag)
+    except (ValueError, TypeError, KeyError):
+        return Lease(lane, int(stored.written_at), "", 0.0, stored.etag)
 
 
 def lane_states(objects: Objects, lanes: int) -> list[dict[str, object]]:

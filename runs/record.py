@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from costs.calls import CallCount
-from runs.errors import RunNotFound
+from runs.errors import BadRequest, InternalError, RunNotFound
 from runs.objects import Objects
 from runs.request import Request, parse_request
 from runs.selfcount import with_own_cost
@@ -81,13 +81,16 @@ class RunFiles:
         """The stored request.
 
         Raises:
-            RunNotFound: there is none.
+            RunNotFound: there is none, or what is there is none.
         """
         stored = self.objects.get(self.key("request.json"))
         if stored is None:
             raise RunNotFound(f"run {self.run_id}: not known; runs are kept for 7 days")
-        document = json.loads(stored.data)
-        return Claim(parse_request(document["request"]), float(document["deadline"]), str(document["bundle_id"]))
+        try:
+            document = json.loads(stored.data)
+            return Claim(parse_request(document["request"]), float(document["deadline"]), str(document["bundle_id"]))
+        except (ValueError, TypeError, KeyError, BadRequest) as error:
+            raise RunNotFound(f"run {self.run_id}: {self.key('request.json')} is no request: {error}") from error
 
     def resume_event(self, term: int) -> bytes:
         """Payload of the invocation that goes on with a run that was left in a term."""
@@ -147,7 +150,18 @@ class RunFiles:
     def record(self) -> dict[str, Any] | None:
         """The answer, or None while the run goes on."""
         stored = self.objects.get(self.key("record.json"))
-        return None if stored is None else dict(json.loads(stored.data))
+        if stored is None:
+            return None
+        try:
+            record = dict(json.loads(stored.data))
+        except (ValueError, TypeError):
+            record = {}
+        return record if "status" in record else self._unreadable()
+
+    def _unreadable(self) -> dict[str, Any]:
+        """What stands for a record that somebody else has written."""
+        error = InternalError(f"run {self.run_id}: {self.key('record.json')} is no record of a run")
+        return {"run_id": self.run_id, "status": "failed", "error": error.to_json()}
 
     def has_ended(self) -> bool:
         """Whether the run has its record."""

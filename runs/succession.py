@@ -6,12 +6,14 @@ here: the second copy waits until it knows whether the first one lives, and leav
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from channels.errors import CodecError
 from costs import merge
 from runs.drain import drain_lane
 from runs.errors import Cancelled, RunError, RunLost, RunNotFound
@@ -152,11 +154,14 @@ class Succession:
     def _progress(self, former: Tenure) -> Progress:
         """What the former driver left; of a dead one only what it had called before it was handed the run."""
         stored = self.files.objects.get(self.files.key("progress.bin"))
-        progress = load_progress(stored.data) if stored else Progress()
+        try:
+            progress = load_progress(stored.data) if stored else Progress()
+        except (ValueError, TypeError, LookupError, struct.error, CodecError):  # not what a driver of this service left
+            stored, progress = None, Progress()
         if stored:
             left = self.files.leaving_calls(progress.left_by, len(stored.data), former)
             progress.calls = merge(progress.calls, left)
-        if former.state != "handed":
+        if former.state != "handed" or not stored:
             progress.forget_driver(former.request_id)
         return progress
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from runs.errors import Cancelled, Superseded
-from runs.objects import Objects
+from runs.objects import Objects, Stored
 
 # A term outlives two renewals that fail, and the long poll of a driver that died. One PUT each: 1e-4 USD a minute.
 LEASE_S = 10.0
@@ -68,7 +68,7 @@ class Tenures:
         if stored is None:
             return self._first()
         self._skew_s = stored.now - self._clock()
-        return Tenure(**json.loads(stored.data), etag=stored.etag)
+        return decode_tenure(stored)
 
     def _first(self) -> Tenure | None:
         request = self._objects.get(f"runs/{self._run_id}/request.json")
@@ -113,7 +113,7 @@ class Tenures:
             Superseded, Cancelled: it is over.
         """
         stored = self._objects.get(self._key)
-        newest = tenure if stored is None else Tenure(**json.loads(stored.data))
+        newest = tenure if stored is None else decode_tenure(stored)
         if newest.state == "cancelled" or newest.term > tenure.term:
             raise self._over(newest, tenure)
 
@@ -155,3 +155,11 @@ class Tenures:
 
     def _now(self) -> float:
         return self._clock() + self._skew_s
+
+
+def decode_tenure(stored: Stored) -> Tenure:
+    """The term that an object says; what is none is a first term that has ended: anybody may follow it."""
+    try:
+        return Tenure(**{**json.loads(stored.data), "etag": stored.etag})
+    except (ValueError, TypeError):
+        return Tenure(holder="", etag=stored.etag)

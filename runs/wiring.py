@@ -13,6 +13,7 @@ from channels.queue import QueueChannel, QueueSettings
 from runs.lease import LaneTable
 from runs.service import Service
 from runs.start import StartMessage
+from runs.watch import monotonic
 
 
 def open_channel(
@@ -21,8 +22,12 @@ def open_channel(
     *,
     check: Callable[[], None] = lambda: None,
     on_foreign: Callable[[str], None] = lambda _text: None,
+    until: float | None = None,
 ) -> Channel:
-    """The end of the run's channel that belongs to slot `start.slot`."""
+    """The end of the run's channel that belongs to slot `start.slot`.
+
+    until: when nobody waits any more, in time.monotonic's seconds; None = at the run's deadline, by this clock.
+    """
     config = ChannelConfig(
         run_id=start.run_id,
         attempt=start.attempt,
@@ -30,7 +35,7 @@ def open_channel(
         slot=start.slot,
         slots=start.slots,
         mac_key=bytes.fromhex(start.mac_key),
-        deadline=time.monotonic() + start.deadline - time.time(),
+        deadline=monotonic(start.deadline) if until is None else until,
     )
     lanes = LaneTable(service.objects, service.settings.lanes)
     hooks = ChannelHooks(
