@@ -16,7 +16,7 @@ import handlers.infer
 import handlers.worker
 from channels.base import Channel
 from chaos.channel import make_faulty
-from chaos.defects import without_deduplication
+from chaos.defects import without_deadlines, without_deduplication
 from chaos.desk import Desk
 from chaos.injector import Injector
 from chaos.requests import RequestFaults
@@ -32,6 +32,8 @@ class Environment:
         self.desk = Desk(folder)
         self.requests = RequestFaults()
         self._defect = defect
+        if defect == "deadlines":
+            without_deadlines()
         clients = service().clients
         for client in (clients.s3, clients.sns, clients.sqs, clients.functions):
             self.requests.attach(client)

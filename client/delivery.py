@@ -31,6 +31,9 @@ SLOWER, MAX_POLL_S = 1.2, 2.0
 BACKOFF_S = 0.5
 # Throttled, and the service's own errors.
 _AGAIN = frozenset({429, 500, 502, 503, 504})
+_THROTTLED = 429
+# How long a request that Lambda has no slot for is sent again and again: other functions end meanwhile.
+BUSY_S, MAX_BACKOFF_S = 60.0, 4.0
 # A driver that renews its term no more, or an answer that the connection lost without a word: looked for from
 # ATTEND_S on, every LOOK_S, and believed DOUBT_S later.
 ATTEND_S, LOOK_S, DOUBT_S = 15.0, 2.0, 5.0
@@ -48,7 +51,7 @@ def deliver(stage: Stage, objects: Objects, event: Mapping[str, Any], run_id: st
     for sent in range(SENDS):
         if sent:
             time.sleep(random.uniform(0, BACKOFF_S * 2**sent))
-        answer, cause = _attend(lambda: invoke(stage, "infer", event), files)
+        answer, cause = _attend(lambda: _insist(lambda: invoke(stage, "infer", event)), files)
         if answer is None and not cause:
             _await_claim(files)
         answer = answer or _outlast(files)
@@ -58,6 +61,19 @@ def deliver(stage: Stage, objects: Objects, event: Mapping[str, Any], run_id: st
 
 
 Reply = tuple[dict[str, Any] | None, str]
+
+
+class Throttled(str):
+    """Why there is no answer: Lambda has no slot for the function now."""
+
+
+def _insist(call: Callable[[], Reply]) -> Reply:
+    """What `call` returns once it is not throttled any more, or after BUSY_S."""
+    until, limit_s = time.monotonic() + BUSY_S, BACKOFF_S
+    while isinstance((reply := call())[1], Throttled) and time.monotonic() < until:
+        time.sleep(random.uniform(0, limit_s))
+        limit_s = min(2 * limit_s, MAX_BACKOFF_S)
+    return reply
 
 
 def _attend(call: Callable[[], Reply], files: RunFiles) -> Reply:
@@ -119,8 +135,9 @@ def invoke(stage: Stage, function: str, event: Mapping[str, Any]) -> Reply:
     except HTTPClientError:
         return None, ""
     except AwsError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] in _AGAIN:
-            return None, f"{function}: {error}"
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if status in _AGAIN:
+            return None, (Throttled if status == _THROTTLED else str)(f"{function}: {error}")
         raise CloudError(f"{function}: {error}") from error
     if answer.get("FunctionError"):
         return None, f"{payload.get('errorType')}: {payload.get('errorMessage')}"

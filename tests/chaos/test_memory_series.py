@@ -13,9 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from chaos import injector
+from chaos.defects import without_deadlines
 from chaos.faults import KINDS, Fault
 from chaos.plan import plan_run
 from client.verify_compare import compare
+from runs import patience
 from tests.chaos.memory_stage import MemoryStage, memory_stage
 from tests.chaos.uniform import WIDTH, uniform_network
 
@@ -111,5 +113,7 @@ def test_without_deadlines_runs_hang(
     with memory_stage(tmp_path, monkeypatch) as stage:
         assert ends(stage, network, "drop") == {"right": 6}
     (tmp_path / "without").mkdir()
+    monkeypatch.setattr(patience, "ASK_S", patience.ASK_S)  # and back, afterwards
+    without_deadlines()
     with memory_stage(tmp_path / "without", monkeypatch) as stage:
         assert ends(stage, network, "drop", 5.0, stall_s=60.0, start_s=60.0)["hang"] > 0

@@ -69,6 +69,18 @@ def test_a_request_whose_function_died_or_was_throttled_is_sent_again(s3: FakeS3
     assert [event for _, event in functions.sent] == [EVENT] * 2
 
 
+def test_a_request_without_a_slot_is_sent_until_there_is_one(s3: FakeS3) -> None:
+    functions = Functions([*[_refused(429)] * (3 * SENDS), (ANSWER, False)])
+    assert _deliver(s3, functions) == ANSWER
+
+
+def test_a_request_without_a_slot_is_given_up_in_the_end(s3: FakeS3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.delivery.BUSY_S", 0)
+    functions = Functions([_refused(429)] * SENDS)
+    with pytest.raises(CloudError, match="infer failed 4 times"):
+        _deliver(s3, functions)
+
+
 def test_a_lost_connection_is_answered_by_the_record_without_another_request(s3: FakeS3) -> None:
     s3.put_object(f"runs/{RUN}/request.json", b"{}")
     s3.put_object(f"runs/{RUN}/record.json", json.dumps(ANSWER).encode())
