@@ -34,7 +34,7 @@ def shell_environment(cloud: EmbeddedCloud) -> dict[str, str]:
     return {**os.environ, **client_environment(cloud.require()), "PATH": path}
 
 
-def shell(cloud: EmbeddedCloud, *command: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+def shell(cloud: EmbeddedCloud, *command: str, timeout_s: float = 900) -> subprocess.CompletedProcess[str]:
     """Run a command of that shell in the checkout."""
     return subprocess.run(
         command,
