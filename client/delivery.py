@@ -45,9 +45,16 @@ def deliver(stage: Stage, objects: Objects, event: Mapping[str, Any], run_id: st
     """The answer of `infer` to a request.
 
     Raises:
-        CloudError: the cloud cannot be reached, or the function died every time.
+        CloudError: the cloud cannot be reached, or not any more, or the function died every time.
     """
-    files, cause = RunFiles(objects, run_id), ""
+    try:
+        return _deliver(stage, RunFiles(objects, run_id), event)
+    except (AwsConnectionError, HTTPClientError) as error:
+        raise CloudError(f"run {run_id}: the cloud does not answer any more: {error}") from error
+
+
+def _deliver(stage: Stage, files: RunFiles, event: Mapping[str, Any]) -> dict[str, Any]:
+    cause = ""
     for sent in range(SENDS):
         if sent:
             time.sleep(random.uniform(0, BACKOFF_S * 2**sent))

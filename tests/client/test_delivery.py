@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from client.delivery import SENDS, deliver
 from client.errors import CloudError
@@ -121,6 +121,15 @@ def test_a_function_that_dies_every_time_is_one_line_with_its_cause(s3: FakeS3) 
     functions = Functions([(DIED, True)] * SENDS)
     with pytest.raises(CloudError, match=r"infer failed 4 times: Runtime\.ExitError: signal: killed"):
         _deliver(s3, functions)
+
+
+def test_a_cloud_that_goes_away_is_one_line(s3: FakeS3, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(**_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="http://cloud")
+
+    monkeypatch.setattr(s3, "get_object", gone)
+    with pytest.raises(CloudError, match="the cloud does not answer any more"):
+        _deliver(s3, Functions([ReadTimeoutError(endpoint_url="http://cloud")]))
 
 
 def test_what_is_refused_for_good_is_not_sent_again(s3: FakeS3) -> None:
