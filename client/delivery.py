@@ -87,13 +87,13 @@ def _attend(call: Callable[[], Reply], files: RunFiles) -> Reply:
     """What `call` returns; or its run's record, or that its driver is silent, where that is known and it hangs."""
     replies: queue.SimpleQueue[Callable[[], Reply]] = queue.SimpleQueue()
     threading.Thread(target=lambda: replies.put(_caught(call)), daemon=True).start()
-    pause_s = ATTEND_S
+    pause_s, began_at = ATTEND_S, time.monotonic()
     while True:
         try:
             return replies.get(timeout=pause_s)()
         except queue.Empty:
             pause_s = LOOK_S
-        answer, silent = files.record(), _is_silent(files)
+        answer, silent = files.record(), _is_silent(files, time.monotonic() - began_at)
         if answer is not None or silent:
             return _last_word(replies) or (answer, "rank 0 is silent")
 
@@ -122,10 +122,11 @@ def _last_word(replies: queue.SimpleQueue[Callable[[], Reply]]) -> Reply | None:
         return None
 
 
-def _is_silent(files: RunFiles) -> bool:
+def _is_silent(files: RunFiles, waited_s: float) -> bool:
+    """Whether nobody drives a run, or nobody has accepted its request for longer than a start may take."""
     tenures = Tenures(files.objects, files.run_id)
     tenure = tenures.current()
-    return tenure is not None and tenures.left_s(tenure) < -DOUBT_S
+    return waited_s > START_S if tenure is None else tenures.left_s(tenure) < -DOUBT_S
 
 
 def invoke(stage: Stage, function: str, event: Mapping[str, Any]) -> Reply:

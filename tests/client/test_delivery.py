@@ -106,6 +106,15 @@ def test_a_request_whose_rank_0_is_silent_is_sent_again(s3: FakeS3) -> None:
     hangs.set()
 
 
+def test_a_request_that_nobody_accepts_is_sent_again(s3: FakeS3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.delivery.START_S", 0.3)
+    hangs = threading.Event()
+    functions = Functions([hangs, (ANSWER, False)])
+    assert _deliver(s3, functions) == ANSWER
+    assert len(functions.sent) == 2
+    hangs.set()
+
+
 def test_a_request_whose_rank_0_renews_its_term_is_waited_for(s3: FakeS3) -> None:
     alive = Tenure(expires_at=s3.clock() + 10)
     s3.put_object(f"runs/{RUN}/driver.json", alive.encode())
