@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from partition.rules.facts import Dim, OpFacts, Shape
 from partition.rules.registry import RULES
 from partition.rules.rule import REPEATED, Letters, Rule, composite, factors
@@ -106,6 +108,21 @@ def packed(facts: OpFacts) -> Rule | None:
     whole = {"s", "i", "n", "q", "p", "d", "t", "two", _UNNAMED, *vague}
     fixed, guard = frozenset(whole & _names(*given, *outputs)), frozenset({"b"} - vague)
     return Rule(given, outputs, whole=fixed, row=row, units=_HEADS, guard=guard)
+
+
+@RULES.register("QAttention", domain=_DOMAIN)
+def quantized_packed(facts: OpFacts) -> Rule | None:
+    """As Attention, with scales and zero points: `b s i, i (3 h 8), (3 h 8), -, -, b n, -, - -> b s (h 8)`."""
+    shapes = facts.shapes
+    scales = [s for i in (3, 4, 6, 7) if i < len(shapes) and (s := shapes[i]) is not None]
+    if len(shapes) < 5 or len(shapes) > 8 or any(s not in ((), (1,)) for s in scales):
+        return None
+    plain = replace(facts, shapes=(*shapes[:3], shapes[5] if len(shapes) > 5 else None), attributes=facts.attributes)
+    rule = packed(plain)
+    if rule is None:
+        return None
+    x, weight, bias, mask = rule.inputs
+    return replace(rule, inputs=(x, weight, bias, (), (), mask, (), ())[: len(shapes)])
 
 
 @RULES.register("GroupQueryAttention", domain=_DOMAIN)

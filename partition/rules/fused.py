@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
+from partition.rules.conv import conv
 from partition.rules.facts import OpFacts, axis_letters
 from partition.rules.matmul import matmul
 from partition.rules.registry import RULES
@@ -26,14 +27,27 @@ def gelu(facts: OpFacts) -> Rule | None:
 
 @RULES.register("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=_DOMAIN)
 def skip_layer_norm(facts: OpFacts) -> Rule | None:
-    """`a b c, a b c, -, -, - -> a b c, a b 1, a b 1, a b c; whole c`, if both summands have one shape."""
+    """`a b c, b c, -, -, - -> a b c, a b 1, a b 1, a b c; whole c`: the second summand may be the same for all `a`."""
     shape, skip = facts.shapes[:2]
-    if not shape or shape != skip or None in shape:
+    if not shape or not skip or len(skip) > len(shape):
         return None
     letters = axis_letters(len(shape))
+    own, sizes = letters[-len(skip) :], shape[-len(skip) :]
+    if any(size != 1 and (size is None or size != want) for size, want in zip(skip, sizes, strict=True)):
+        return None
+    second = tuple(REPEATED if size == 1 else name for name, size in zip(own, skip, strict=True))
     scales = (*letters[:-1], REPEATED)
     outputs = (letters, scales, scales, letters)[: len(facts.outputs)]
-    return Rule((letters, letters, *(() for _ in facts.shapes[2:])), outputs, whole=frozenset(letters[-1:]))
+    return Rule((letters, second, *(() for _ in facts.shapes[2:])), outputs, whole=frozenset(letters[-1:]))
+
+
+@RULES.register("FusedConv", domain=_DOMAIN)
+def fused_conv(facts: OpFacts) -> Rule | None:
+    """`n c x0, m c k0, m -> n m y0; whole c`: a sum is whole before it is activated."""
+    if len(facts.shapes) > 3:
+        return None
+    core = conv(replace(facts, shapes=(*facts.shapes[:2], (None,)), weights=facts.weights[:2]))
+    return None if core is None else replace(core, inputs=core.inputs[: len(facts.shapes)])
 
 
 @RULES.register("FusedMatMul", domain=_DOMAIN)

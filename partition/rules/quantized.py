@@ -49,6 +49,17 @@ def matmul_integer(facts: OpFacts) -> Rule | None:
     return replace(core, inputs=(*core.inputs, *zeros), linear=(), solid=core.solid | {"k", "n"})
 
 
+@RULES.register("MatMulIntegerToFloat", domain="com.microsoft")
+def matmul_integer_to_float(facts: OpFacts) -> Rule | None:
+    """`m k, k n, -, n, -, n, n -> m n; whole k`: scaled, and with its bias."""
+    core = _product(facts, 0, 1)
+    followers = _followers(facts, core, {2: "", 3: "n", 4: "", 5: "n", 6: "n"})
+    if core is None or followers is None:
+        return None
+    inputs, solid = (*core.inputs, *followers), core.solid - {"k"} | {"m", "n"}
+    return replace(core, inputs=inputs, reduce={}, whole=core.whole | {"k"}, linear=(), column="", solid=solid)
+
+
 @RULES.register("QLinearMatMul")
 def quantized_matmul(facts: OpFacts) -> Rule | None:
     """`m k, -, -, k n, n, n, -, - -> m n; whole k`: sums are rounded, so they are made whole."""

@@ -150,4 +150,136 @@ SOME_AXES = [
     ),
 ]
 
-FURTHER = [*BLOCKED, *QLINEAR, *VISION, *SOME_AXES]
+_CAUSES = {"coefficients": [1.0, -2.0, 0.5, 3.0, 2.0, -1.0, 1.5, 0.1], "intercepts": [0.5, -0.5]}
+_TREE = {
+    "n_targets": 1,
+    "nodes_falsenodeids": [2, 0, 0],
+    "nodes_featureids": [1, 0, 0],
+    "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"],
+    "nodes_nodeids": [0, 1, 2],
+    "nodes_treeids": [0, 0, 0],
+    "nodes_truenodeids": [1, 0, 0],
+    "nodes_values": [0.1, 0.0, 0.0],
+}
+_MACHINE = {
+    "coefficients": [1.0, -1.0],
+    "kernel_type": "LINEAR",
+    "kernel_params": [0.5, 0.0, 3.0],
+    "n_supports": 2,
+    "rho": [0.1],
+    "support_vectors": [1.0, 2.0, 3.0, 4.0, 4.0, 3.0, 2.0, 1.0],
+}
+_ML, _ROWS, _BY_ROW = "ai.onnx.ml", _floats(5, 4), "n f -> n y; whole f"
+ROWWISE = [
+    Golden(
+        _case("Scaler", _ROWS, offset=[1.0, 2.0, 3.0, 4.0], scale=[1.0, 2.0, 3.0, 4.0], domain=_ML),
+        "n f -> n f; whole f",
+    ),
+    Golden(
+        _case(
+            "Imputer",
+            _ROWS.clip(max=1),
+            imputed_value_floats=[5.0, 6.0, 7.0, 8.0],
+            replaced_value_float=1.0,
+            domain=_ML,
+        ),
+        "n f -> n f; whole f",
+    ),
+    Golden(_case("Normalizer", _ROWS, norm="L2", domain=_ML), _BY_ROW),
+    Golden(_case("Binarizer", _ROWS, threshold=0.1, domain=_ML), "a b -> a b"),
+    Golden(
+        _case("LabelEncoder", np.arange(20).reshape(5, 4) % 3, keys_int64s=[0, 1], values_int64s=[7, 8], domain=_ML),
+        "a b -> a b",
+    ),
+    Golden(_case("LinearRegressor", _ROWS, targets=2, domain=_ML, **_CAUSES), _BY_ROW),
+    Golden(
+        _case(
+            "LinearClassifier",
+            _ROWS,
+            classlabels_ints=[3, 4],
+            post_transform="SOFTMAX",
+            outputs=2,
+            domain=_ML,
+            **_CAUSES,
+        ),
+        "n f -> n, n y; whole f",
+    ),
+    Golden(
+        _case(
+            "TreeEnsembleRegressor",
+            _ROWS,
+            target_ids=[0, 0],
+            target_nodeids=[1, 2],
+            target_treeids=[0, 0],
+            target_weights=[1.0, 2.0],
+            domain=_ML,
+            **_TREE,
+        ),
+        _BY_ROW,
+    ),
+    Golden(
+        _case(
+            "TreeEnsembleClassifier",
+            _ROWS,
+            class_ids=[0, 1],
+            class_nodeids=[1, 2],
+            class_treeids=[0, 0],
+            class_weights=[1.0, 1.0],
+            classlabels_int64s=[3, 4],
+            outputs=2,
+            domain=_ML,
+            **{name: value for name, value in _TREE.items() if name != "n_targets"},
+        ),
+        "n f -> n, n y; whole f",
+    ),
+    Golden(_case("SVMRegressor", _ROWS, domain=_ML, **_MACHINE), _BY_ROW),
+]
+
+_TWO, _HIDDEN = np.array([[1, 1, 1, 0, 0]] * 3, np.int32), _bytes(24, 72)
+FURTHER_FUSED = [
+    Golden(
+        _case(
+            "QAttention",
+            _bytes(3, 5, 24),
+            _HIDDEN,
+            _floats(72),
+            _SCALE,
+            _SCALE,
+            _TWO,
+            _ZERO,
+            _ZERO,
+            num_heads=6,
+            domain=_MS,
+            weights=(1, 2),
+        ),
+        "b s i, i (3 h 4), (3 h 4), -, -, b n, -, - -> b s (h 4); whole i n s; row h; units h: num_heads; guard b",
+    ),
+    Golden(
+        _case("FusedConv", _FEATURES, _floats(5, 4, 3, 3), _floats(5), activation="Relu", domain=_MS, weights=(1, 2)),
+        "n c x0 x1, m c k0 k1, m -> n m y0 y1; whole c k0 k1 x0 x1; row m; solid m",
+    ),
+    Golden(
+        _case(
+            "MatMulIntegerToFloat",
+            _bytes(5, 7),
+            _bytes(7, 4),
+            _SCALE,
+            _PER_COLUMN[0],
+            _ZERO,
+            _PER_COLUMN[1],
+            _floats(4),
+            domain=_MS,
+            weights=(1,),
+        ),
+        "m k, k n, -, n, -, n, n -> m n; whole k; row n; solid m n",
+    ),
+    Golden(
+        _case("SkipLayerNormalization", X3, _floats(1, 5, 7), _floats(7), domain=_MS),
+        "a b c, 1 b c, - -> a b c; whole c",
+    ),
+    Golden(
+        _case("SkipLayerNormalization", X3, _floats(5, 7), _floats(7), domain=_MS), "a b c, b c, - -> a b c; whole c"
+    ),
+]
+
+FURTHER = [*BLOCKED, *QLINEAR, *VISION, *SOME_AXES, *ROWWISE, *FURTHER_FUSED]

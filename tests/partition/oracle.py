@@ -24,6 +24,7 @@ from partition.rules.rule import factors
 
 Array = NDArray[Any]
 Place = tuple[int, int, int]
+_VERSIONS = {"ai.onnx.ml": 3}  # of other domains than ONNX's own
 _REDUCE = {"sum": np.add, "max": np.maximum, "min": np.minimum, "prod": np.multiply}
 
 
@@ -52,7 +53,7 @@ class Case:
         fixed = [onnx.numpy_helper.from_array(v, name) for name, (i, v) in values.items() if i in self.constants]
         infos = [_info(name, value) for name, value in given.items()]
         graph = onnx.helper.make_graph([node], "op", infos, [onnx.ValueInfoProto(name=name) for name in results], fixed)
-        domains = {"": self.version, **({self.domain: 1} if self.domain else {})}
+        domains = {"": self.version, **({self.domain: _VERSIONS.get(self.domain, 1)} if self.domain else {})}
         opsets = [onnx.helper.make_opsetid(domain, version) for domain, version in domains.items()]
         model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
         options = ort.SessionOptions()
