@@ -102,7 +102,7 @@ def _layouts(prepared: Prepared, name: str, division: Division) -> Iterator[tupl
     """As partition.compile_model does it, from a graph that was prepared once."""
     graph, workers = prepared.graph, division.workers
     if division.strategy == FORCED:
-        for allowed in _forced(graph, workers):
+        for allowed in forced(graph, workers):
             plan = cheapest_plan(graph, allowed, workers)
             yield whole_layout(scheduled(graph, prepared.layers, plan, workers)), Target(name, "row", workers)
     else:
@@ -110,7 +110,7 @@ def _layouts(prepared: Prepared, name: str, division: Division) -> Iterator[tupl
         yield layout, Target(name, chosen, workers)
 
 
-def _forced(graph: Graph, workers: int) -> Iterator[list[tuple[Choice, ...]]]:
+def forced(graph: Graph, workers: int) -> Iterator[list[tuple[Choice, ...]]]:
     """For every op its n-th division, n = 0, 1, ...; an op that has none does as `row` allows."""
     by_op = list(zip(*(allowed_choices(graph, strategy, workers) for strategy in ("row", "column")), strict=True))
     splits = [tuple(dict.fromkeys(c for choices in pair for c in choices if c.mode == "split")) for pair in by_op]

@@ -70,7 +70,7 @@ def mutants() -> Iterator[Mutant]:
     """Every mutant of every rule's reductions, tried."""
     for (op, letter), case in reducing().items():
         prepared = prepare(as_model(case), _DENSE)
-        feeds = {f"i{i}": value for i, value in _variable(case)}
+        feeds = {f"i{i}": value for i, value in variable_inputs(case)}
         expected = reference(as_model(case), feeds)
         found = _reducing_choice(prepared, op, letter)
         sound = found is not None and _is_right(prepared, *found, feeds, expected)
@@ -91,9 +91,9 @@ def as_model(case: Case) -> onnx.ModelProto:
     )
     infos = [
         helper.make_tensor_value_info(f"i{i}", helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
-        for i, value in _variable(case)
+        for i, value in variable_inputs(case)
     ]
-    variable = {i for i, _ in _variable(case)}
+    variable = {i for i, _ in variable_inputs(case)}
     fixed = [
         numpy_helper.from_array(value, f"i{i}")
         for i, value in enumerate(case.inputs)
@@ -103,13 +103,11 @@ def as_model(case: Case) -> onnx.ModelProto:
         helper.make_tensor_value_info(f"o{i}", helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
         for i, value in enumerate(case.run(case.inputs))
     ]
-    opsets = [helper.make_opsetid("", case.version), *([helper.make_opsetid(case.domain, 1)] if case.domain else [])]
-    return helper.make_model(
-        helper.make_graph([node], "case", infos, results, fixed), opset_imports=opsets, ir_version=10
-    )
+    graph = helper.make_graph([node], "case", infos, results, fixed)
+    return helper.make_model(graph, opset_imports=case.opsets(), ir_version=10)
 
 
-def _variable(case: Case) -> list[tuple[int, np.ndarray[Any, np.dtype[Any]]]]:
+def variable_inputs(case: Case) -> list[tuple[int, np.ndarray[Any, np.dtype[Any]]]]:
     seen = {*case.constants, *case.weights}
     return [(i, value) for i, value in enumerate(case.inputs) if value is not None and i not in seen]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tests.partition.cases import _SCALE, _ZERO, X3, Golden, X, _bytes, _case, _floats
@@ -9,7 +11,7 @@ from tests.partition.cases import _SCALE, _ZERO, X3, Golden, X, _bytes, _case, _
 _MS = "com.microsoft"
 _K, _N, _BLOCK, _BLOCKS = 64, 6, 16, 4
 _PACKED, _SCALES = _bytes(_N, _BLOCKS, _BLOCK // 2), _floats(_N, _BLOCKS)
-_BITS = {"N": _N, "K": _K, "block_size": _BLOCK, "domain": _MS, "weights": (1, 2, 3)}
+_BITS: dict[str, Any] = {"N": _N, "K": _K, "block_size": _BLOCK, "domain": _MS, "weights": (1, 2, 3)}
 _INPUT = _floats(5, _K)
 
 BLOCKED = [
@@ -150,8 +152,8 @@ SOME_AXES = [
     ),
 ]
 
-_CAUSES = {"coefficients": [1.0, -2.0, 0.5, 3.0, 2.0, -1.0, 1.5, 0.1], "intercepts": [0.5, -0.5]}
-_TREE = {
+_CAUSES: dict[str, Any] = {"coefficients": [1.0, -2.0, 0.5, 3.0, 2.0, -1.0, 1.5, 0.1], "intercepts": [0.5, -0.5]}
+_TREE: dict[str, Any] = {
     "n_targets": 1,
     "nodes_falsenodeids": [2, 0, 0],
     "nodes_featureids": [1, 0, 0],
@@ -161,7 +163,7 @@ _TREE = {
     "nodes_truenodeids": [1, 0, 0],
     "nodes_values": [0.1, 0.0, 0.0],
 }
-_MACHINE = {
+_MACHINE: dict[str, Any] = {
     "coefficients": [1.0, -1.0],
     "kernel_type": "LINEAR",
     "kernel_params": [0.5, 0.0, 3.0],

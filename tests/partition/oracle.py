@@ -53,13 +53,16 @@ class Case:
         fixed = [onnx.numpy_helper.from_array(v, name) for name, (i, v) in values.items() if i in self.constants]
         infos = [_info(name, value) for name, value in given.items()]
         graph = onnx.helper.make_graph([node], "op", infos, [onnx.ValueInfoProto(name=name) for name in results], fixed)
-        domains = {"": self.version, **({self.domain: _VERSIONS.get(self.domain, 1)} if self.domain else {})}
-        opsets = [onnx.helper.make_opsetid(domain, version) for domain, version in domains.items()]
-        model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
+        model = onnx.helper.make_model(graph, opset_imports=self.opsets(), ir_version=10)
         options = ort.SessionOptions()
         options.log_severity_level = 4
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return list(session.run(results, given))
+
+    def opsets(self) -> list[onnx.OperatorSetIdProto]:
+        """What a model of the op imports."""
+        domains = {"": self.version, **({self.domain: _VERSIONS.get(self.domain, 1)} if self.domain else {})}
+        return [onnx.helper.make_opsetid(domain, version) for domain, version in domains.items()]
 
     def facts(self) -> OpFacts:
         """What the rule sees."""
@@ -147,9 +150,9 @@ def _localized(case: Case, rule: Rule, letter: str, sizes: Mapping[str, int], pa
     low, high = split_bounds(sizes[letter], parts)[part]
     counts = {name: case.attributes[name] * (high - low) // sizes[letter] for name in rule.units.get(letter, ())}
     if letter == rule.directions:
-        listed = list(case.attributes.get("activations", ()))
+        names = list(case.attributes.get("activations", ()))
         counts["direction"] = ("forward", "reverse")[low]
-        counts |= {"activations": listed[low * len(listed) // 2 : high * len(listed) // 2]} if listed else {}
+        counts |= {"activations": names[low * len(names) // 2 : high * len(names) // 2]} if names else {}
     inputs, place = list(case.inputs), _place(rule.outputs[0], letter, sizes)
     if rule.sizes is not None and place:
         listed = np.array(inputs[rule.sizes])

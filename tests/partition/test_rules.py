@@ -19,17 +19,17 @@ from tests.partition.oracle import Case, missing_letters, wrong_letters
 GOLDEN = [*cases.GOLDEN, *MORE, *FUSIONS, *FURTHER]
 
 
-def _name(golden: Golden) -> str:
+def case_name(golden: Golden) -> str:
     return f"{golden.case.op_type}-{golden.text.replace(' ', '_')}"
 
 
-@pytest.mark.parametrize("golden", GOLDEN, ids=_name)
+@pytest.mark.parametrize("golden", GOLDEN, ids=case_name)
 def test_rule_gives_its_golden_text(golden: Golden) -> None:
     assert str(golden.case.rule()) == golden.text
 
 
 @pytest.mark.parametrize("parts", [2, 3])
-@pytest.mark.parametrize("golden", GOLDEN, ids=_name)
+@pytest.mark.parametrize("golden", GOLDEN, ids=case_name)
 def test_rule_holds_on_uneven_pieces_and_lacks_nothing(golden: Golden, parts: int) -> None:
     rule = golden.case.rule()
     assert rule is not None
@@ -37,7 +37,7 @@ def test_rule_holds_on_uneven_pieces_and_lacks_nothing(golden: Golden, parts: in
     assert set(missing_letters(golden.case, rule, parts)) <= set(golden.tolerated)
 
 
-@pytest.mark.parametrize("golden", GOLDEN, ids=_name)
+@pytest.mark.parametrize("golden", GOLDEN, ids=case_name)
 def test_rule_holds_where_pieces_are_empty(golden: Golden) -> None:
     rule = golden.case.rule()
     assert rule is not None
@@ -49,7 +49,7 @@ def test_every_op_with_a_rule_has_a_case() -> None:
     assert set(RULES.known()) - unseen == {(golden.case.domain, golden.case.op_type) for golden in GOLDEN}
 
 
-@pytest.mark.parametrize("golden", GOLDEN, ids=_name)
+@pytest.mark.parametrize("golden", GOLDEN, ids=case_name)
 def test_rule_text_can_be_read_back(golden: Golden) -> None:
     assert Rule.parse(golden.text) == golden.case.rule()
 
