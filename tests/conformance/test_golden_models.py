@@ -19,7 +19,7 @@ from partition.planning import scheduled, whole_layout
 from partition.policy import allowed_choices
 from partition.search import cheapest_plan
 from tests.conformance.judge import forced
-from tests.conformance.mutation import variable_inputs, as_model
+from tests.conformance.mutation import as_model, variable_inputs
 from tests.partition.cases import Array, Golden
 from tests.partition.test_rules import GOLDEN, case_name
 
