@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 
 import onnx
 import onnx_ir as ir
 import onnxruntime as ort
+from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
 _log = logging.getLogger(__name__)
 _STAYS_BYTES = 1024  # smaller initializers may say shapes; of larger ones only type and shape matter
+
+
+@cache
+def foreign_ops() -> frozenset[tuple[str, str]]:
+    """(domain, op type) of all ops that this onnxruntime has, some of which onnx never had or has no longer."""
+    return frozenset((schema.domain, schema.name) for schema in get_all_operator_schema())
 
 
 class InferForeignPass(ir.passes.InPlacePass):
@@ -56,12 +64,26 @@ def _without_weights(model: ir.Model, wanted: list[str]) -> onnx.ModelProto:
     return onnx.helper.make_model(proto, opset_imports=opsets, ir_version=min(max(model.ir_version, 4), 10))
 
 
-def _inferred(proto: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
+def refusal(model: ir.Model) -> str:
+    """Why onnxruntime does not load a model, its larger weights aside; empty if it does."""
+    wanted = [value.name for value in model.graph.outputs if value.name]
+    try:
+        _session(_without_weights(model, wanted))
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common root
+        return " ".join(str(error).split())
+    return ""
+
+
+def _session(proto: onnx.ModelProto) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level, options.intra_op_num_threads = 4, 1
+    return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _inferred(proto: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
     try:
-        session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = _session(proto)
     except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no common root; the shapes stay unknown
         _log.info("shapes of foreign ops stay unknown: %s", str(error).splitlines()[0])
         return {}

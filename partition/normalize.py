@@ -16,7 +16,7 @@ from partition.heads import SeparateHeadsPass
 from partition.outputs import ComputeOutputsPass, NameValuesPass
 from partition.reshapes import AlignReshapesPass
 from partition.scales import ScaleByFactorsPass
-from partition.shapes import ForgetSizesPass, InferShapesPass
+from partition.shapes import CheckShapesPass, ForgetSizesPass, InferShapesPass
 
 
 def normalize(model: ir.Model) -> ir.Model:
@@ -41,6 +41,7 @@ def _passes() -> list[ir.passes.PassBase]:
         common.RemoveInitializersFromInputsPass(),
         ComputeOutputsPass(),
         common.TopologicalSortPass(),
+        CheckShapesPass(),
         InferShapesPass(),
         Inferred(InferForeignPass()),
         Inferred(

@@ -13,11 +13,15 @@ import onnx_ir as ir
 from google.protobuf.message import EncodeError
 from onnx.shape_inference import InferenceError, infer_shapes
 
+from partition.errors import InvalidModelError
+from partition.foreign import refusal
+
 _FAILURES = (InferenceError, ir.serde.SerdeError, EncodeError, MemoryError, RuntimeError, TypeError, ValueError)
 _KEPT_BYTES = 1024  # of an initializer, which may be a shape or axes
 _PROPAGATED = 1 << 12  # elements
 _HIDDEN = "fsd.hidden"
 _SIZED_AS_INPUT = frozenset({"GroupNormalization", "MeanVarianceNormalization"})  # onnx 1.23 infers nothing for these
+_TOLD = 300  # characters of an error that are shown
 
 _MADE_UP = "unk__"  # what onnx calls a size that it cannot tell
 
@@ -120,6 +124,34 @@ def _note(value: ir.Value, kind: onnx.TypeProto) -> None:
     value.type = found or value.type
     sound = shape is not None and not any(isinstance(dim, int) and dim < 0 for dim in shape)
     value.shape = shape if sound else value.shape
+
+
+class CheckShapesPass(ir.passes.InPlacePass):
+    """Refuse a graph in which an op cannot take the shapes that it gets, as onnxruntime does.
+
+    ONNX's strict inference finds them all, and takes a few for wrong that are right: so onnxruntime has the last word.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Infer strictly; only what inference itself finds counts, not what the file claims of values.
+
+        Raises:
+            InvalidModelError: naming the op.
+        """
+        try:
+            proto = _without_weights(model)
+            del proto.graph.value_info[:]
+            for info in proto.graph.output:
+                info.ClearField("type")
+            infer_shapes(proto, strict_mode=True)
+        except InferenceError as error:
+            if found := refusal(model):
+                raise InvalidModelError(
+                    f"model {model.graph.name!r}: expected shapes that fit, got: {found[-_TOLD:]}"
+                ) from error
+        except _FAILURES:
+            pass
+        return ir.passes.PassResult(model, modified=False)
 
 
 class ForgetSizesPass(ir.passes.InPlacePass):

@@ -127,7 +127,10 @@ def _check_location(name: str, location: str, base_dir: Path | None) -> None:
     root = base_dir.resolve()
     if not location or "\0" in location or Path(location).is_absolute():
         raise UnsafeModelError(f"initializer {name!r}: expected external data in the model's folder, got {location!r}")
-    target = (root / location).resolve()
+    try:
+        target = (root / location).resolve()
+    except (OSError, RuntimeError) as error:  # links that lead to each other, or a name that no file can have
+        raise UnsafeModelError(f"initializer {name!r}: expected external data in a file, got {location!r}") from error
     if not target.is_relative_to(root):
         raise UnsafeModelError(f"initializer {name!r}: expected external data in the model's folder, got {location!r}")
     if not target.is_file():

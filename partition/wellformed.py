@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 
 import onnx
 
 from partition.errors import InvalidModelError
+from partition.foreign import foreign_ops
 from partition.tensor_checks import Graph, inner_graphs
 
 
@@ -22,8 +24,22 @@ def check_wellformed(proto: onnx.ModelProto) -> None:
         domain = _domain(node.domain)
         if (domain, node.op_type) not in own and onnx.defs.has(node.op_type, versions[domain], domain):
             _check_counts(node, onnx.defs.get_schema(node.op_type, versions[domain], domain))
+    for name, count in Counter(node.name for node in proto.graph.node if node.name).items():
+        if count > 1:
+            raise InvalidModelError(f"node {name!r}: expected a name of its own, got {count} nodes of that name")
     for graph in inner_graphs([proto.graph, *proto.functions]):
         _check_graph(graph)
+        for node in graph.node:
+            _check_known(node, own)
+
+
+def _check_known(node: onnx.NodeProto, own: Container[tuple[str, str]]) -> None:
+    domain = _domain(node.domain)
+    known = (
+        (domain, node.op_type) in own or onnx.defs.has(node.op_type, domain) or (domain, node.op_type) in foreign_ops()
+    )
+    if not known:
+        raise InvalidModelError(f"op {node.op_type!r}: expected one that onnxruntime has in {domain!r}, got none such")
 
 
 def _domain(name: str) -> str:
@@ -42,6 +58,10 @@ def _check_graph(graph: Graph) -> None:
     for name, count in makers.items():
         if count > 1:
             raise InvalidModelError(f"value {name!r}: expected one op that makes it, got several")
+    if isinstance(graph, onnx.GraphProto):
+        for name, count in Counter(info.name for info in graph.input).items():
+            if count > 1:
+                raise InvalidModelError(f"graph input {name!r}: expected it once, got it {count} times")
     if isinstance(graph, onnx.GraphProto) and not all(info.name for info in graph.output):
         raise InvalidModelError("graph output: expected a name, got none")
     for node in graph.node:

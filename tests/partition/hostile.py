@@ -183,12 +183,6 @@ def _twice_made() -> onnx.ModelProto:
     return model(nodes, {"x": ["n", 4]}, ["y"])
 
 
-def _twice_given() -> onnx.ModelProto:
-    proto = matmul(numpy_helper.from_array(np.ones((4, 4), np.float32), "w"))
-    proto.graph.initializer.append(numpy_helper.from_array(np.zeros((4, 4), np.float32), "w"))
-    return proto
-
-
 def _weight_made_again() -> onnx.ModelProto:
     proto = matmul(numpy_helper.from_array(np.ones((4, 4), np.float32), "w"))
     proto.graph.node.insert(0, helper.make_node("Relu", ["x"], ["w"]))
@@ -199,6 +193,24 @@ def _twice_input() -> onnx.ModelProto:
     proto = relu()
     proto.graph.input.append(proto.graph.input[0])
     return proto
+
+
+def _deep_bytes() -> bytes:
+    """Ifs inside of each other, deeper than protobuf reads."""
+    data = nested(20).graph.SerializeToString()
+    for _ in range(200):
+        attribute = _field(1, b"then_branch") + _field(6, data) + b"\xa0\x01\x05"
+        data = _field(1, _field(4, b"If") + _field(5, attribute)) + _field(2, b"deep")
+    return onnx.ModelProto(ir_version=10).SerializeToString() + _field(7, data)
+
+
+def _field(number: int, data: bytes) -> bytes:
+    """A protobuf field of bytes."""
+    size, digits = len(data), []
+    while size > 127:
+        digits.append(size & 127 | 128)
+        size >>= 7
+    return bytes([number << 3 | 2, *digits, size]) + data
 
 
 CYCLE = [helper.make_node("Add", ["x", "y"], ["a"]), helper.make_node("Relu", ["a"], ["y"])]
@@ -251,10 +263,13 @@ PROTOS: dict[str, Callable[[], onnx.ModelProto]] = {
     "many_nodes": lambda: model(CHAIN, {"x": ["n", 4]}, ["h100000"]),
     "many_weights": _many_weights,
     "twice_made": _twice_made,
-    "twice_given": _twice_given,
     "twice_input": _twice_input,
+    "twice_named": lambda: model(
+        [helper.make_node("Relu", ["x"], ["h"], name="n"), helper.make_node("Neg", ["h"], ["y"], name="n")],
+        {"x": ["n", 4]},
+        ["y"],
+    ),
     "weight_made_again": _weight_made_again,
-    "nested_deep": lambda: nested(60),
     "recursive": lambda: recursive(1),
     "recursive_ring": lambda: recursive(3),
     "deep_calls": lambda: recursive_free(1000),
@@ -276,6 +291,8 @@ HOSTILE: dict[str, Maker] = {
     "linked_data": linked("/etc/passwd"),
     "link_loop_data": linked("link.bin"),
     "fifo_data": _fifo_data,
+    "long_data": external("d" * 5000),
+    "newline_data": external("a\n$(touch pwned)"),
     "missing_data": external("nowhere.bin"),
     "data_too_short": external("data.bin", length="64", nbytes=10),
     "data_length": external("data.bin", length="16"),
@@ -283,6 +300,7 @@ HOSTILE: dict[str, Maker] = {
     "data_overflow": external("data.bin", offset=str(2**63)),
     "data_negative": external("data.bin", offset="-8"),
     "data_no_number": external("data.bin", offset="0x\n10"),
+    "deep": lambda folder: _bytes(folder, _deep_bytes()),
     "empty": _text(b""),
     "no_protobuf": _text(b"\x80PNG not a model"),
     "truncated": _truncated,

@@ -1,33 +1,38 @@
-"""Hostile files through `fsd verify`, in a process of its own: one line, status 2, bounded memory and time."""
+"""Hostile files through every command, in a process of their own: one line, status 2, bounded memory and time.
+
+The process checks a file with `fsd verify`, `fsd plan`, `fsd register` (its bundle goes to a folder) and
+`client.verify.run_split`.
+"""
 
 from __future__ import annotations
 
-import itertools
+import json
 import os
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
+from tests.partition import hostile
+from tests.partition.hostile import HOSTILE, SHELL_NAME
+from tests.partition.hostile_commands import COMMANDS
 from tests.partition.models import model
 
-HUGE = np.array([10**6, 10**6])
-ONE = np.array([1], np.float32)
-MEMORY_BYTES, LIMIT_S = 500 << 20, 60  # the limit ends a hang; it measures nothing
-SHELL_NAME = "a\n$(touch pwned);`id`|\"'"
+MEMORY_BYTES, LIMIT_S = 500 << 20, 120  # the limit ends a hang; it measures nothing
+
+AT_RUN = {"growing_loop"}  # how much its steps make, only a run can tell
 
 
-def check(path: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    """`fsd verify` on a file, with its data segment bounded."""
-    return subprocess.run(
-        [sys.executable, "-m", "client.cli", "verify", str(path), "--workers", "2", "--strategy", "row"],
+def check(path: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """What every command answers, with the data segment bounded."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.partition.hostile_commands", str(path)],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
@@ -36,6 +41,9 @@ def check(path: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
         preexec_fn=_bounded,
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
     )
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [answer["command"] for answer in answers] == list(COMMANDS), done.stderr
+    yield from answers
 
 
 def _bounded() -> None:
@@ -44,84 +52,47 @@ def _bounded() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
 
 
-def write(folder: Path, proto: onnx.ModelProto) -> Path:
-    path = folder / "model.onnx"
-    path.write_bytes(proto.SerializeToString())
-    return path
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_file_gets_one_line_and_status_2_from_every_command(name: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    for answer in check(HOSTILE[name](tmp_path / "model"), tmp_path):
+        if name in AT_RUN and answer["command"] in ("plan", "register"):
+            continue
+        assert answer["status"] == 2, answer
+        assert [line[:5] for line in answer["said"].splitlines() if line.strip()] == ["fsd: "], answer
 
 
-def matmul(weight: onnx.TensorProto) -> onnx.ModelProto:
-    proto = model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": ["n", 4]}, ["y"])
-    proto.graph.initializer.append(weight)
-    return proto
+def _odd_names(a: str, b: str, c: str) -> hostile.Maker:
+    """Three values of these names, one of them a weight, under a file name of the same kind."""
+    weight = np.ones((4, 4), np.float32)
+    nodes = [
+        helper.make_node("MatMul", [a, "w" + c], [b], name=a),
+        helper.make_node("Relu", [b], [c], name=c),
+        helper.make_node("MatMul", [c, "w" + c], ["y"], name=b),
+    ]
+    return hostile.written(lambda: model(nodes, {a: ["n", 4]}, ["y"], {"w" + c: weight}))
 
 
-def grown(nodes: Sequence[onnx.NodeProto]) -> onnx.ModelProto:
-    """x + c, where the nodes make c from small constants."""
-    weights: dict[str, Any] = {"s": HUGE, "one": ONE, "one2": ONE[:, None], "end": np.array(10**12), "k": np.array(1)}
-    weights |= {"zero": np.array(0), "pads": np.concatenate([np.zeros(2, np.int64), HUGE])}
-    read = {name for node in nodes for name in node.input}
-    last = helper.make_node("Add", ["x", "c"], ["y"])
-    return model([*nodes, last], {"x": ["n", 4]}, ["y"], {k: v for k, v in weights.items() if k in read})
-
-
-def doubled(times: int) -> list[onnx.NodeProto]:
-    """One number, doubled so often."""
-    names = ["one", *(f"d{i}" for i in range(1, times)), "c"]
-    return [helper.make_node("Concat", [a, a], [b], axis=0) for a, b in itertools.pairwise(names)]
-
-
-def sparse(dims: list[int]) -> onnx.ModelProto:
-    proto = model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": ["n", 4]}, ["y"])
-    values, indices = numpy_helper.from_array(ONE, "w"), numpy_helper.from_array(np.array([0]), "i")
-    proto.graph.sparse_initializer.append(onnx.SparseTensorProto(values=values, indices=indices, dims=dims))
-    return proto
-
-
-CYCLE = [helper.make_node("Add", ["x", "y"], ["a"]), helper.make_node("Relu", ["a"], ["y"])]
-CHAIN = [helper.make_node("Relu", [f"h{i}" if i else "x"], [f"h{i + 1}"]) for i in range(100_000)]
-HOSTILE = {
-    "cycle": lambda: model(CYCLE, {"x": ["n", 4]}, ["y"]),
-    "constant_of_shape": lambda: grown([helper.make_node("ConstantOfShape", ["s"], ["c"])]),
-    "expand": lambda: grown([helper.make_node("Expand", ["one", "s"], ["c"])]),
-    "range": lambda: grown(
-        [
-            helper.make_node("Range", ["zero", "end", "k"], ["r"]),
-            helper.make_node("Cast", ["r"], ["c"], to=TensorProto.FLOAT),
-        ]
-    ),
-    "doubled": lambda: grown(doubled(40)),
-    "pad": lambda: grown([helper.make_node("Pad", ["one2", "pads"], ["c"])]),
-    "resize": lambda: grown([helper.make_node("Resize", ["one2", "", "", "s"], ["c"])]),
-    "sparse": lambda: sparse([4, 10**12]),
-    "giant_input": lambda: model([helper.make_node("Relu", ["x"], ["y"])], {"x": HUGE.tolist()}, ["y"]),
-    "no_heads": lambda: model(
-        [helper.make_node("Attention", ["x", "x", "x"], ["y"], q_num_heads=0, kv_num_heads=0)],
-        {"x": [1, 4, 8]},
-        ["y"],
-        opset=23,
-    ),
-    "tile": lambda: grown([helper.make_node("Tile", ["one2", "s"], ["c"])]),
-    "short_bytes": lambda: matmul(TensorProto(name="w", data_type=1, dims=[4, 4], raw_data=bytes(4))),
-    "claimed_elements": lambda: matmul(TensorProto(name="w", data_type=1, dims=HUGE.tolist())),
-    "claimed_values": lambda: matmul(TensorProto(name="w", data_type=1, dims=HUGE.tolist(), float_data=[1.0])),
-    "wrong_shape": lambda: matmul(numpy_helper.from_array(np.ones((5, 4), np.float32), "w")),
-    "negative_dims": lambda: matmul(TensorProto(name="w", data_type=1, dims=[-4, -4], raw_data=bytes(64))),
-    "unknown_domain": lambda: model([helper.make_node("F", ["x"], ["y"], domain="no.such")], {"x": [4]}, ["y"]),
-    "many_nodes": lambda: model(CHAIN, {"x": ["n", 4]}, ["h100000"]),
+ODD = {
+    "shell": _odd_names(SHELL_NAME, "b;rm -rf *", "c$(id)"),
+    "paths": _odd_names("../../x", "/etc/passwd", ".."),
+    "control": _odd_names("a\x00b\x1b[31m", "\n\n", "\t\r"),
+    "unicode": _odd_names("\u202e\u00e9", "\U0001f600", "\u4e2d\u6587 "),
+    "long": _odd_names("a" * 5000, "b" * 70000, "c" * 300),
+    "ours": _odd_names("x@replicate", "b@shard0", "b@partial_sum"),
+    "derived": _odd_names("x#0", "y/part", "b__folded"),
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_file_gets_one_line_and_status_2(name: str, tmp_path: Path) -> None:
-    done = check(write(tmp_path, HOSTILE[name]()), tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    assert [line[:5] for line in done.stderr.splitlines() if line.strip()] == ["fsd: "], done.stderr
+@pytest.mark.parametrize("name", ODD)
+def test_odd_names_are_only_names(name: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    for answer in check(ODD[name](tmp_path / "model"), tmp_path):
+        assert answer["status"] == 0, answer
+    assert not list(tmp_path.rglob("pwned"))
 
 
-def test_names_of_the_shell_are_only_names(tmp_path: Path) -> None:
-    node = helper.make_node("Relu", [SHELL_NAME], ["y"], name=SHELL_NAME)
-    done = check(write(tmp_path, model([node], {SHELL_NAME: ["n", 4]}, ["y"])), tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "ok: True" in done.stdout
+def test_weight_that_is_given_twice_alike_is_taken(tmp_path: Path) -> None:
+    proto = hostile.matmul(numpy_helper.from_array(np.ones((4, 4), np.float32), "w"))
+    proto.graph.initializer.append(proto.graph.initializer[0])
+    assert {answer["status"] for answer in check(hostile.written(lambda: proto)(tmp_path), tmp_path)} == {0}
