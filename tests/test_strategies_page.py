@@ -38,7 +38,7 @@ def _weight(size: tuple[int, ...]) -> NDArray[np.float32]:
 CONV = _model("Conv", "x w", ["n", 4, 8, 8], {"w": (6, 4, 3, 3)})
 DEPTHWISE = _model("Conv", "x w", ["n", 6, 8, 8], {"w": (6, 1, 3, 3)}, group=6)
 LSTM = _model("LSTM", "x w r", [3, "n", 8], {"w": (1, 24, 8), "r": (1, 24, 6)}, hidden_size=6)
-_BOTH = {"w": (2, 24, 8), "r": (2, 24, 6)}
+_BOTH: dict[str, tuple[int, ...]] = {"w": (2, 24, 8), "r": (2, 24, 6)}
 BIDIRECTIONAL = _model("LSTM", "x w r", [3, "n", 8], _BOTH, hidden_size=6, direction="bidirectional")
 NORM = _model("BatchNormalization", "x s b m v", ["n", 6], dict.fromkeys("sbmv", (6,)))
 CASES = {

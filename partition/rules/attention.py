@@ -135,10 +135,13 @@ def grouped(facts: OpFacts) -> Rule | None:
     shapes = facts.shapes
     query, key, value = shapes[:3]
     count = facts.integer("kv_num_heads", 0)
-    if not query or not key or not value or len(query) != 3 or len(shapes) > 12 or not count:
+    if not query or len(query) != 3 or len(shapes) > 12 or not count:
         return None
-    axes = [_grouped_axis(shape[2], count) for shape in (query, key, value)]
-    joined = [("b", "s", axis) for axis in axes]
+    given_apart = [_grouped_axis(shape[2], count) for shape in (query, key, value) if shape]
+    axes = [given_apart[0], *given_apart] if len(given_apart) == 3 else _packed_axes(facts, query[2], count)
+    if not axes:
+        return None
+    joined = [("b", "s", axis) for axis in axes[1:]]
     cache, grown = ("b", "g", "p", "d"), ("b", "g", "t", "d")
     places, bias = (shapes[i] if i < len(shapes) else None for i in (9, 10))
     queries = _grouped_axis(facts.integer("num_heads", 0), count)
@@ -146,8 +149,25 @@ def grouped(facts: OpFacts) -> Rule | None:
     inputs = (*joined, cache, cache, ("b",), (), (), (), ("b", "s") if places else (), added, (queries,))
     given = tuple(a if s is not None else () for a, s in zip(inputs, shapes, strict=False))
     outputs = (("b", "s", axes[0]), grown, grown)[: len(facts.outputs)]
-    whole = frozenset({"s", "p", "d", "t", "n", "q", _UNNAMED, *vague} & _names(*given, *outputs))
-    return Rule(given, outputs, whole=whole, units=_GROUPS, guard=frozenset({"b"} - vague))
+    parted = _UNNAMED not in _names(*given)
+    kept = {"s", "p", "d", "t", "n", "q", "y", _UNNAMED, *vague, *("" if parted else "g")}
+    whole = frozenset(kept & _names(*given, *outputs))
+    return Rule(given, outputs, whole=whole, units=_GROUPS if parted else {}, guard=frozenset({"b"} - vague))
+
+
+def _packed_axes(facts: OpFacts, size: Dim, count: int) -> list[str]:
+    """Axes of the result and of queries, keys and values side by side: by heads where there are as many of each.
+
+    Empty if the sizes do not show that keys and values are there: what is absent looks as what is unknown.
+    """
+    heads, cache = facts.integer("num_heads", 0), facts.shapes[3] if len(facts.shapes) > 3 else None
+    width = cache[-1] if cache else None
+    if not isinstance(width, int) or size != width * (heads + 2 * count):
+        return []
+    if heads != count:
+        return ["y", _UNNAMED, _UNNAMED, _UNNAMED]
+    each = composite("g", *(width,) * (width > 1))
+    return [each, composite(3, *factors(each)), _UNNAMED, _UNNAMED]
 
 
 def _grouped_axis(size: Dim, count: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tests.partition.cases import X3, Golden, X, _case, _floats
@@ -144,6 +146,64 @@ ATTENTION += [
         ),
         "b s (g 16), b s (g 8), b s (g 8), -, -, b, -, -, -, -, b (g 2) q n -> b s (g 16), b g t d, b g t d; "
         "whole d n q s t; units g: num_heads kv_num_heads; guard b",
+    ),
+]
+
+_CACHE, _SEEN, _TOTAL = _floats(4, 3, 2, 8), np.full(4, 2, np.int32), np.array(3, np.int32)
+_GROUPED: dict[str, Any] = {"kv_num_heads": 3, "outputs": 3, "domain": _MS}
+ATTENTION += [
+    Golden(
+        _case(
+            "GroupQueryAttention", _floats(4, 1, 96), None, None, _CACHE, _CACHE, _SEEN, _TOTAL, num_heads=6, **_GROUPED
+        ),
+        "b s j, -, -, b g p d, b g p d, b, - -> b s y, b g t d, b g t d; whole d g j p s t y; guard b",
+    ),
+    Golden(
+        _case(
+            "GroupQueryAttention", _floats(4, 1, 72), None, None, _CACHE, _CACHE, _SEEN, _TOTAL, num_heads=3, **_GROUPED
+        ),
+        "b s (3 g 8), -, -, b g p d, b g p d, b, - -> b s (g 8), b g t d, b g t d; "
+        "whole d p s t; units g: num_heads kv_num_heads; guard b",
+    ),
+    Golden(
+        _case(
+            "GroupQueryAttention",
+            _floats(4, 1, 48),
+            _floats(4, 1, 24),
+            _floats(4, 1, 24),
+            _CACHE,
+            _CACHE,
+            _SEEN,
+            _TOTAL,
+            None,
+            None,
+            None,
+            None,
+            _floats(6),
+            num_heads=6,
+            **_GROUPED,
+        ),
+        "b s (g 16), b s (g 8), b s (g 8), b g p d, b g p d, b, -, -, -, -, -, (g 2) -> "
+        "b s (g 16), b g t d, b g t d; "
+        "whole d p s t; units g: num_heads kv_num_heads; guard b",
+    ),
+    Golden(
+        _case(
+            "MultiHeadAttention",
+            _FLAT,
+            _FLAT,
+            _FLAT,
+            None,
+            None,
+            None,
+            _floats(3, 6, 2, 4),
+            _floats(3, 6, 2, 4),
+            num_heads=6,
+            outputs=3,
+            domain=_MS,
+        ),
+        "b q (h 4), b k (h 4), b k (h 4), -, -, -, b h p d, b h p e -> b q (h 4), b h t d, b h t e; "
+        "whole d k p t; solid e q; units h: num_heads; guard b",
     ),
 ]
 
