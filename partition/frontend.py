@@ -116,6 +116,10 @@ def _resolve_external(model: ir.Model, base_dir: Path | None) -> None:
 def _check_size(value: ir.Value) -> None:
     tensor = value.const_value
     if isinstance(tensor, ir.ExternalTensor):
+        if tensor.length is not None and tensor.length != tensor.nbytes:
+            raise InvalidModelError(
+                f"initializer {value.name!r}: expected {tensor.nbytes} bytes of external data, got {tensor.length}"
+            )
         end = (tensor.offset or 0) + tensor.nbytes
         size = Path(tensor.path).stat().st_size
         if end > size:

@@ -21,7 +21,6 @@ from partition.held import layout_bytes
 from partition.layout import Layout, Part
 from partition.moves import BY_BYTES, BY_COST, Tariff
 from partition.planning import make_part, whole_layout
-from partition.policy import batch_inputs
 from partition.samples import sample_axes
 from partition.search import Prices
 from partition.traffic import traffic
@@ -143,7 +142,7 @@ def _large_weights(graph: Graph, most: int, workers: int) -> frozenset[str]:
 def _grids(graph: Graph, layers: Layers, workers: int, most: int) -> Iterator[Grid]:
     """Grids that may fit."""
     total = _weight_bytes(graph, layers)
-    batch = _samples(graph) > 1 and sample_axes(graph, workers) is not None
+    batch = sample_axes(graph, workers) is not None
     for outer in _divisors(workers):
         for middle in _divisors(workers // outer):
             grid = Grid(outer, middle, "tensor", workers // outer // middle)
@@ -153,12 +152,6 @@ def _grids(graph: Graph, layers: Layers, workers: int, most: int) -> Iterator[Gr
             crowded = grid.ranks > 1 and len(graph.ops) > _LARGE
             if allowed and not crowded and total * outer <= most * workers * SLACK:
                 yield grid
-
-
-def _samples(graph: Graph) -> int:
-    """Samples of a request, as expected."""
-    sizes = [graph.values[name].cargo.dims[0] for name, axis in batch_inputs(graph).items() if axis == 0]
-    return min(sizes, default=1)
 
 
 def _divisors(number: int) -> list[int]:

@@ -201,7 +201,7 @@ def _deep_bytes() -> bytes:
     for _ in range(200):
         attribute = _field(1, b"then_branch") + _field(6, data) + b"\xa0\x01\x05"
         data = _field(1, _field(4, b"If") + _field(5, attribute)) + _field(2, b"deep")
-    return onnx.ModelProto(ir_version=10).SerializeToString() + _field(7, data)
+    return bytes(onnx.ModelProto(ir_version=10).SerializeToString()) + _field(7, data)
 
 
 def _field(number: int, data: bytes) -> bytes:
@@ -217,7 +217,7 @@ CYCLE = [helper.make_node("Add", ["x", "y"], ["a"]), helper.make_node("Relu", ["
 CHAIN = [helper.make_node("Relu", [f"h{i}" if i else "x"], [f"h{i + 1}"]) for i in range(100_000)]
 _KEEP = helper.make_node("Identity", ["go"], ["go2"])
 _DOUBLE = [_KEEP, helper.make_node("Concat", ["v", "v"], ["v2"], axis=0)]
-_FLOAT = {"to": TensorProto.FLOAT}
+_FLOAT: dict[str, Any] = {"to": TensorProto.FLOAT}
 PROTOS: dict[str, Callable[[], onnx.ModelProto]] = {
     "cycle": lambda: model(CYCLE, {"x": ["n", 4]}, ["y"]),
     "constant_of_shape": lambda: grown(helper.make_node("ConstantOfShape", ["s"], ["c"])),
