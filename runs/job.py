@@ -124,11 +124,14 @@ class Job:
                     self.progress,
                     watch,
                     lane_wait_s,
-                    lambda attempt: keeper.change(lambda tenure: self._tenures.renew(tenure, attempt=attempt)),
+                    lambda attempt: keeper.change(lambda tenure: self._renew(tenure, attempt)),
                 ).run(inputs())
             finally:
                 keeper.stop()
                 self.tenure = keeper.value
+
+    def _renew(self, tenure: Tenure, attempt: int) -> Tenure:
+        return self._tenures.renew(tenure, attempt=attempt, refused=self.progress.refused)
 
     def _stand_in_line(self) -> dict[str, Any]:
         delay_s = max(LINE_S[0], min(LINE_S[1], int(self._waited_s() / 4)))

@@ -130,8 +130,8 @@ class Succession:
         if mine is None or answer is not None:
             return self._step_back(mine, answer)
         job = self._job(claim, mine, self._progress(former))
-        job.progress.attempt = mine.attempt
-        if mine.attempt > claim.request.max_attempts:
+        job.progress.attempt, job.progress.refused = mine.attempt, mine.refused
+        if mine.attempt - mine.refused > claim.request.max_attempts:
             message = f"run {self.files.run_id}: rank 0 died in attempt {former.attempt}, the last"
             return self._end(job, RunLost(message, request_ids=[*job.progress.lost]))
         if answer_by is not None and answer_by - time.monotonic() < AT_ONCE_S:

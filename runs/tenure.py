@@ -32,6 +32,7 @@ class Tenure:
 
     term:       counts the drivers of a run, from 1.
     attempt:    the newest attempt at the run.
+    refused:    how many of them found no slots, and do not count.
     state:      `handed`: the next driver has been called, and may take over at once.
     expires_at: seconds since 1970, by S3's clock; past it the driver is dead.
     holder:     made up by the driver, so that it knows its own writes.
@@ -46,6 +47,7 @@ class Tenure:
     holder: str = field(default_factory=lambda: secrets.token_hex(8))
     request_id: str = ""
     etag: str = ""
+    refused: int = 0
 
     def encode(self) -> bytes:
         """The object that says so."""
@@ -87,16 +89,23 @@ class Tenures:
         A run that was handed over goes on with its attempt; from a dead driver nothing can be had but the next one.
         """
         attempt = former.attempt + (former.state != "handed")
-        mine = Tenure(former.term + 1, attempt, expires_at=self._now() + LEASE_S, request_id=request_id)
+        mine = Tenure(
+            former.term + 1,
+            attempt,
+            expires_at=self._now() + LEASE_S,
+            request_id=request_id,
+            refused=former.refused,
+        )
         return self._write(mine, former.etag)
 
-    def renew(self, tenure: Tenure, *, attempt: int = 0) -> Tenure:
-        """The same term with a later end.
+    def renew(self, tenure: Tenure, *, attempt: int = 0, refused: int = 0) -> Tenure:
+        """The same term with a later end; and a new attempt, if there is one.
 
         Raises:
             Superseded, Cancelled: it is over.
         """
-        return self._update(replace(tenure, expires_at=self._now() + LEASE_S, attempt=attempt or tenure.attempt))
+        newest = {"attempt": attempt or tenure.attempt, "refused": refused or tenure.refused}
+        return self._update(replace(tenure, expires_at=self._now() + LEASE_S, **newest))
 
     def hand(self, tenure: Tenure, within_s: float) -> Tenure:
         """Let the next driver take over, which comes `within_s`.

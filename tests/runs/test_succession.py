@@ -187,6 +187,15 @@ def test_a_run_whose_driver_dies_in_every_attempt_ends_with_a_typed_error_and_a_
     assert world.left() == RESULT
 
 
+def test_attempts_that_found_no_slots_do_not_count_when_the_driver_dies(world: World, expected: Any) -> None:
+    job = world.dies_in_its_first_term()
+    job._tenures.renew(job.tenure, attempt=8, refused=7)
+    world.clock.now += LEASE_S + 1
+    answer = world.infer(EVENT)
+    assert (answer["outputs"], answer["attempts"]) == (expected, 9)
+    assert world.left() == RESULT
+
+
 def test_what_lambda_gives_up_gets_a_record_that_says_so(world: World) -> None:
     world.infer({**EVENT, "async": True})
     payload = {"errorType": "Runtime.OutOfMemory", "errorMessage": "killed"}
