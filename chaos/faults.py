@@ -50,6 +50,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     # The process itself.
     "kill": Kind("step", killing=True, slots="workers"),
     "memory": Kind("step", killing=True),
+    # It neither works nor dies, and goes on when others have taken its place.
+    "freeze": Kind("step", killing=True),
     "kill_rank_0": Kind("step", killing=True, slots="rank 0"),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from chaos.faults import Fault, Place
 
 # More than a process may have beside what it holds already.
 PRESSURE_BYTES = 256 << 20
+# Longer than rank 0 or a caller bears it.
+FREEZE_S = 30
 
 
 @dataclass
@@ -24,13 +27,15 @@ class Injector:
     """Hands out each fault once.
 
     done: faults that were handed out by this process.
-    end:  ends the process as SIGKILL would; tests put something gentler here.
+    end:  ends the process as SIGKILL would; tests put something gentler here, and in the place of
+    freeze: which stops it for FREEZE_S.
     """
 
     desk: Desk
     run_id: str
     faults: tuple[Fault, ...]
     end: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGKILL)
+    freeze: Callable[[], None] = lambda: freeze_process()
     _left: dict[Fault, int] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -54,7 +59,7 @@ class Injector:
         return where == (place, attempt, slot) and at >= fault.at and self._left[fault] > 0
 
     def step(self, attempt: int, slot: int, at: int) -> None:
-        """Die here, or run out of memory, if that is the plan.
+        """Die here, freeze, or run out of memory, if that is the plan.
 
         Raises:
             MemoryError: the allocator's own.
@@ -62,8 +67,17 @@ class Injector:
         for fault in self.due("step", attempt, slot, at):
             if fault.kind == "memory":
                 exhaust_memory()
+            elif fault.kind == "freeze":
+                self.freeze()
             else:
                 self.end()
+
+
+def freeze_process() -> None:
+    """Stop this process; a child of it lets it go on after FREEZE_S."""
+    alarm = ["/bin/sh", "-c", f"sleep {FREEZE_S}; kill -CONT {os.getpid()}"]
+    subprocess.Popen(alarm, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def exhaust_memory() -> None:

@@ -44,6 +44,7 @@ from runs.values import dump_npz, load_npz
 from tests.runs.fakes import Clock, FakeClients, FakeS3
 
 SETTINGS = Settings("s", "bucket", 1, 4, "arn:topic", "http://queue", "infer", "worker", line_queue="http://line")
+FREEZE_S = 3.0
 KEPT = {"request.json", "input.npz", "output.npz", "record.json"}
 
 
@@ -99,7 +100,7 @@ class MemoryStage:
     ) -> Any:
         """The answer to a request among faults, its outputs as arrays."""
         run_id = run_id or uuid.uuid4().hex
-        self._injectors[run_id] = Injector(self.desk, run_id, faults, end=kill)
+        self._injectors[run_id] = Injector(self.desk, run_id, faults, end=kill, freeze=lambda: time.sleep(FREEZE_S))
         npz = base64.b64encode(dump_npz(inputs)).decode()
         event = {"model": name, "run_id": run_id, "encoding": "npz", "inputs_npz": npz, **fields}
         answer = serve(self._service(run_id), event, _invocation())

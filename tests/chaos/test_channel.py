@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,6 +71,14 @@ def test_memory_can_be_had_again_after_the_pressure(tmp_path: Path) -> None:
     with pytest.raises(MemoryError):
         end.send(0, Tag(0), TENSORS[0])
     assert np.zeros(300 << 20, np.uint8).size == 300 << 20
+
+
+def test_a_frozen_process_goes_on_by_itself() -> None:
+    code = "from chaos import injector; injector.FREEZE_S = 1; injector.freeze_process(); print('awake')"
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "awake\n"
+    assert time.monotonic() - started >= 1
 
 
 @pytest.mark.parametrize(("attempt", "slot"), [(2, 1), (1, 0)])
