@@ -22,6 +22,7 @@ class Things:
 
     topic: str
     queue: str
+    spare: str
     bucket: str
 
 
@@ -39,10 +40,11 @@ def _clients(settings: Mapping[str, str]) -> Clients:
 
 @contextmanager
 def _things(clients: Clients) -> Iterator[Things]:
-    """A topic without subscriptions, an empty queue, and a bucket with one empty object."""
+    """A topic without subscriptions, an empty queue, one for what is sent, and a bucket with one empty object."""
     sns, sqs, s3 = clients["sns"], clients["sqs"], clients["s3"]
     name = f"bare-{secrets.token_hex(4)}"
-    made = Things(sns.create_topic(Name=name)["TopicArn"], sqs.create_queue(QueueName=name)["QueueUrl"], name)
+    queues = [sqs.create_queue(QueueName=f"{name}-{use}")["QueueUrl"] for use in ("empty", "spare")]
+    made = Things(sns.create_topic(Name=name)["TopicArn"], *queues, name)
     s3.create_bucket(Bucket=name)
     s3.put_object(Bucket=name, Key="x", Body=b"")
     try:
@@ -50,7 +52,8 @@ def _things(clients: Clients) -> Iterator[Things]:
     finally:
         s3.delete_object(Bucket=name, Key="x")
         s3.delete_bucket(Bucket=name)
-        sqs.delete_queue(QueueUrl=made.queue)
+        for url in queues:
+            sqs.delete_queue(QueueUrl=url)
         sns.delete_topic(TopicArn=made.topic)
 
 
@@ -93,5 +96,6 @@ _CALLS: dict[str, Callable[[Clients, Things], object]] = {
     "sqs:DeleteMessageBatch": lambda clients, made: clients["sqs"].delete_message_batch(
         QueueUrl=made.queue, Entries=[{"Id": "0", "ReceiptHandle": "none"}]
     ),
+    "sqs:SendMessage": lambda clients, made: clients["sqs"].send_message(QueueUrl=made.spare, MessageBody="."),
     "sqs:ReceiveMessage": lambda clients, made: clients["sqs"].receive_message(QueueUrl=made.queue, WaitTimeSeconds=0),
 }

@@ -107,6 +107,12 @@ class MemorySqs:
         self._lane = lane
         self._meter = meter
 
+    def send_message(self, **params: Any) -> Answer:
+        """Send a message to one queue."""
+        _count(self._meter, "sqs:SendMessage", params)
+        self._lane.put(params["QueueUrl"], params["MessageBody"], params.get("MessageAttributes", {}))
+        return {"MessageId": "1"}
+
     def send_message_batch(self, **params: Any) -> Answer:
         """Send up to ten messages to one queue."""
         _count(self._meter, "sqs:SendMessageBatch", params)

@@ -234,8 +234,16 @@ def _decode_live(head: _Head, body: memoryview, known: Samples | None) -> LiveTe
     cut = len(body) - samples_size(head.samples, live, head.total, known)
     if cut < 0:
         raise CodecError(f"payload: {len(body)} bytes are too few for {live} samples of {head.total}")
-    values = _elements(head, body[:cut])
+    values = _live_values(head, body[:cut])
     return LiveTensor(values, decode_samples(head.samples, body[cut:], live, head.total, known), head.total)
+
+
+def _live_values(head: _Head, body: memoryview) -> NDArray[np.generic]:
+    """Elements; where all have one value, a view of that: what places the rows needs no copy here."""
+    if head.packing != CONSTANT or head.precision:
+        return _elements(head, body)
+    dtype = from_wire_code(head.dtype)
+    return np.broadcast_to(np.frombuffer(repeat(body, 1, dtype.itemsize), dtype), head.shape)
 
 
 def _elements(head: _Head, body: memoryview) -> NDArray[np.generic]:

@@ -16,7 +16,7 @@ from channels.config import ChannelConfig, ChannelHooks
 from channels.exchange_folder import ExchangeFolder
 from channels.inbox import Buffer
 from channels.object_reader import get_range
-from channels.publish import Request, plan_requests
+from channels.publish import Request
 from channels.queue import QueueChannel, QueueSettings
 from channels.ticket import check_claimed, is_ticket, pack_ticket, read_ticket, worth_an_object, write_tickets
 from channels.transport import Outgoing
@@ -73,7 +73,7 @@ class HybridChannel(QueueChannel):
         if storing is None:
             super()._put(batch)
         else:
-            self._sends.start(self._publish_after, storing, plan_requests(batch))
+            self._sends.start(self._publish_after, storing, self._sender.plan(batch))
 
     def _publish_after(self, storing: Future[None], requests: Sequence[Request]) -> None:
         """Nobody may read a ticket before its object is there."""

@@ -1,7 +1,7 @@
-"""Channel over one lane: an SNS topic that hands each message to the SQS queues of its slots.
+"""Channel over one lane: an SNS topic that hands each message to the SQS queues of its slots, or these queues directly.
 
-Latency: 10 to 50 ms a message. Price: publishing 5e-7 USD per 64 KiB, for however many slots; receiving and deleting
-4e-7 USD a call of up to ten messages. Best for many small messages.
+Latency: 10 to 50 ms a message. Price: publishing 5e-7 USD per 64 KiB, for however many slots, or 4e-7 USD to one
+directly; receiving and deleting 4e-7 USD a call of up to ten messages. Best for many small messages.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from channels.base import Channel
 from channels.config import ChannelConfig, ChannelHooks
 from channels.errors import ConfigError
 from channels.frame import OVERHEAD_BYTES
-from channels.publish import LARGEST_BYTES, Entry, plan_requests
+from channels.pace import Pace
+from channels.publish import LARGEST_BYTES, Entry
 from channels.receive import Polling, QueueReceiver
 from channels.retry import Backoff
-from channels.topic import TopicSender
+from channels.topic import Lane, LaneSender
 from channels.transport import Incoming, Key, Outgoing
 from channels.varint import MAX_BYTES
 
@@ -35,7 +36,8 @@ class QueueSettings:
     """A lane. Its subscriptions deliver raw messages, each with the static filter {"slot": ["<slot>"]}.
 
     queue_urls: by slot, at least as many as the run has slots.
-    publishers: requests to SNS at the same time.
+    publishers: requests at the same time that send.
+    filters:    whether the filters work already; until then nothing goes through the topic.
     """
 
     topic_arn: str
@@ -43,6 +45,7 @@ class QueueSettings:
     publishers: int = 4
     polling: Polling = field(default_factory=Polling)
     backoff: Backoff = field(default_factory=Backoff)
+    filters: bool = True
 
 
 class QueueChannel(Channel):
@@ -65,7 +68,9 @@ class QueueChannel(Channel):
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"slot-{config.slot}")
         self._sends = Background(self._pool)
         again = (settings.backoff, self.hooks.sleep)
-        self._sender = TopicSender(sns, settings.topic_arn, self._sends, *again)
+        lane = Lane(settings.topic_arn, settings.queue_urls, settings.filters)
+        self._sender = LaneSender(sns, sqs, lane, self._sends, *again)
+        self._pace = Pace()
         queue = (settings.queue_urls[config.slot], config.slot)
         self._receiver = QueueReceiver(sqs, *queue, settings.polling, self._pool, *again)
 
@@ -80,13 +85,20 @@ class QueueChannel(Channel):
         self._sender.put(batch)
 
     def _price(self, batch: Sequence[Outgoing]) -> list[tuple[str, int]]:
-        return [(request.operation, request.size) for request in plan_requests(batch)]
+        return [(request.operation, request.size) for request in self._sender.plan(batch)]
 
     def _poll(self, expected: Sequence[Key], timeout_s: float) -> Sequence[Incoming]:
-        del expected
         with self._calling():
             self._sends.wait()  # ranks go in step: when the own messages are out, the others' are on their way together
-        return self._receiver.poll(timeout_s, self.config.deadline - self.hooks.clock())
+        now = self.hooks.clock()
+        until, due = now + timeout_s, self._pace.due_s(expected, now)
+        if due > now and not self._receiver.busy:
+            self.hooks.sleep(min(due, until) - now)
+        now = self.hooks.clock()
+        found = self._receiver.poll(max(0.0, until - now), self.config.deadline - now)
+        if found:
+            self._pace.got(self.hooks.clock())
+        return found
 
     def _settle(self, accepted: Sequence[Incoming], refused: Sequence[Incoming]) -> None:
         kept = {message.receipt for message in refused}

@@ -74,6 +74,11 @@ class QueueReceiver:
         done, _ = wait(self._receives, timeout_s, return_when=FIRST_COMPLETED)
         return self._collect(next(iter(done))) if done else []
 
+    @property
+    def busy(self) -> bool:
+        """Whether a receive is under way."""
+        return bool(self._receives)
+
     def _long_poll_s(self, left_s: float) -> int:
         return max(1, min(self._polling.wait_s, SQS_LONG_POLL.value, int(left_s)))
 

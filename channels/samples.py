@@ -44,11 +44,11 @@ def encode_samples(samples: Samples, total: int, known: Samples | None = None) -
     Raises:
         CodecError: if they are not strictly ascending within [0, total).
     """
+    if known is not None and (samples is known or np.array_equal(samples, known)):
+        return SAME, b""
     gaps = _gaps(samples.astype(np.int64))
     if samples.ndim != 1 or (gaps < 0).any() or (samples.size and samples[-1] >= total):
         raise CodecError(f"live tensor: expected strictly ascending samples in [0, {total})")
-    if known is not None and np.array_equal(samples, known):
-        return SAME, b""
     code, data = _absolute(samples, gaps, total)
     if known is not None and -(-known.size // 8) < len(data) and np.isin(samples, known, assume_unique=True).all():
         return SUBSET, np.packbits(np.isin(known, samples, assume_unique=True)).tobytes()

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 class LiveTensor:
     """A [total, features] activation without its all-zero samples.
 
-    values:  [features, live], C-contiguous; column j belongs to sample samples[j].
+    values:  [features, live], C-contiguous, or a read-only view that repeats one value; column j belongs to sample
+             samples[j].
     samples: [live] int32, strictly ascending, each in [0, total).
     total:   number of samples, live or not.
     """

@@ -1,8 +1,9 @@
-"""Sending side of the queue channel: the planned requests, made in the background."""
+"""Sending side of the queue channel: the planned requests to topic and queues, made in the background."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from channels.background import Background
@@ -17,27 +18,51 @@ if TYPE_CHECKING:
         PublishBatchRequestEntryTypeDef,
         PublishBatchResponseTypeDef,
     )
+    from types_boto3_sqs.client import SQSClient
 
 
-class TopicSender:
-    """Publishes to a topic whose subscriptions select by slot."""
+@dataclass(frozen=True)
+class Lane:
+    """Where messages go.
+
+    queue_urls: by slot. filters: whether the topic's subscriptions select by slot already; until then it is not used.
+    """
+
+    topic_arn: str
+    queue_urls: tuple[str, ...]
+    filters: bool = True
+
+
+class LaneSender:
+    """Publishes to a topic whose subscriptions select by slot, or sends to a slot's queue what is cheaper there."""
 
     def __init__(
-        self, sns: SNSClient, topic_arn: str, calls: Background, backoff: Backoff, sleep: Callable[[float], None]
+        self,
+        sns: SNSClient,
+        sqs: SQSClient,
+        lane: Lane,
+        calls: Background,
+        backoff: Backoff,
+        sleep: Callable[[float], None],
     ) -> None:
         self._sns = sns
-        self._topic_arn = topic_arn
+        self._sqs = sqs
+        self._lane = lane
         self._calls = calls
         self._backoff = backoff
         self._sleep = sleep
 
+    def plan(self, frames: Sequence[Outgoing]) -> list[Request]:
+        """The calls that carry these frames."""
+        return plan_requests(frames, self._lane.filters)
+
     def put(self, frames: Sequence[Outgoing]) -> None:
-        """Start to publish frames.
+        """Start to send frames.
 
         Raises:
             TransportError: if the service has refused earlier ones after all retries.
         """
-        for request in plan_requests(frames):
+        for request in self.plan(frames):
             self._calls.start(self.publish, request)
 
     def publish(self, request: Request) -> None:
@@ -46,22 +71,32 @@ class TopicSender:
         Raises:
             TransportError: if the service refuses it after all retries.
         """
-        if len(request.entries) == 1:
+        if request.slot is not None:
+            self._send_one(request.entries[0], self._lane.queue_urls[request.slot])
+        elif len(request.entries) == 1:
             self._publish_one(request.entries[0])
         else:
             send_in_parts("sns publish_batch", request.entries, self._publish_batch, self._backoff, self._sleep)
+
+    def _send_one(self, entry: Entry, queue_url: str) -> None:
+        with service_errors("sqs send_message"):
+            self._sqs.send_message(
+                QueueUrl=queue_url,
+                MessageBody=NO_BODY,
+                MessageAttributes={DATA: {"DataType": DATA_TYPE, "BinaryValue": entry.parcel}},
+            )
 
     def _publish_one(self, entry: Entry) -> None:
         data: MessageAttributeValueTypeDef = {"DataType": DATA_TYPE, "BinaryValue": entry.parcel}
         with service_errors("sns publish"):
             self._sns.publish(
-                TopicArn=self._topic_arn, Message=NO_BODY, MessageAttributes={SLOT: _selector(entry), DATA: data}
+                TopicArn=self._lane.topic_arn, Message=NO_BODY, MessageAttributes={SLOT: _selector(entry), DATA: data}
             )
 
     def _publish_batch(self, batch: Sequence[Entry]) -> Sequence[Failure]:
         entries = [_batch_entry(str(i), entry) for i, entry in enumerate(batch)]
         with service_errors("sns publish_batch"):
-            response = self._sns.publish_batch(TopicArn=self._topic_arn, PublishBatchRequestEntries=entries)
+            response = self._sns.publish_batch(TopicArn=self._lane.topic_arn, PublishBatchRequestEntries=entries)
         return _failures(response)
 
 

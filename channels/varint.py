@@ -27,9 +27,12 @@ def read_uints(data: bytes | memoryview, start: int, count: int) -> tuple[list[i
     Raises:
         ValueError: if the data ends first, or a number takes more than 64 bits or more bytes than it needs.
     """
+    head = bytes(data[start : start + count])
+    if len(head) == count and head.isascii():  # most numbers are below 128
+        return list(head), start + count
     values, at = [], start
     for _ in range(count):
-        if at < len(data) and data[at] < 0x80:  # most are
+        if at < len(data) and data[at] < 0x80:
             value, at = data[at], at + 1
         else:
             value, at = _read(data, at)

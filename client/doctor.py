@@ -102,7 +102,7 @@ def _capacity(facts: Mapping[str, Any]) -> list[Finding]:
     if channel["age_s"] < channel["filter_delay_s"]:
         left = channel["filter_delay_s"] - channel["age_s"]
         what = f"the stack is young: its topics are not trusted to filter for another {left:.0f} s"
-        found.append(Finding("warning", what, "runs go by `object` until then; nothing to do"))
+        found.append(Finding("warning", what, "messages go to the queues directly until then; nothing to do"))
     return found
 
 

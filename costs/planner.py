@@ -97,11 +97,12 @@ def _by_queue(step: Exchanged) -> Mapping[str, CallCount]:
     sent = step.distinct / len(step.senders) / rounds
     got = step.nbytes / len(step.receivers) / rounds
     publishes = rounds * len(step.senders)
+    operation = "sns:Publish" if step.messages > publishes else "sqs:SendMessage"  # what one rank reads goes directly
     batches = (
         rounds * len(step.receivers) * max(1, _ceil(step.messages / rounds / len(step.receivers), SQS_BATCH.value))
     )
     return {
-        "sns:Publish": CallCount(
+        operation: CallCount(
             publishes * max(1, _ceil(sent, _PUBLISH_BYTES)),
             publishes * max(1, _ceil(sent, SNS_BILLING_CHUNK.value)),
             step.distinct,

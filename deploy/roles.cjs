@@ -34,7 +34,14 @@ function exchange(service) {
     // The embedded cloud asks for the ...Batch actions, which IAM does not know: there Publish and DeleteMessage cover them.
     allow(['sns:Publish', 'sns:PublishBatch'], [named('sns')]),
     allow(
-      ['sqs:GetQueueAttributes', 'sqs:ReceiveMessage', 'sqs:ChangeMessageVisibility', 'sqs:DeleteMessage', 'sqs:DeleteMessageBatch'],
+      [
+        'sqs:GetQueueAttributes',
+        'sqs:SendMessage',
+        'sqs:ReceiveMessage',
+        'sqs:ChangeMessageVisibility',
+        'sqs:DeleteMessage',
+        'sqs:DeleteMessageBatch',
+      ],
       [named('sqs')],
     ),
   ]

@@ -35,12 +35,13 @@ def exchange_rows(exchange: Exchange, value: Tensor | None, port: Port, maps: Ro
     others = [(i, rank) for i, rank in enumerate(exchange.group) if rank != port.rank]
     if take is not None:
         port.send(_messages([(rank, maps.send[i]) for i, rank in others if maps.send[i].size], take))
+    stays = maps.send[exchange.group.index(port.rank)]
+    mine = None if take is None else take(stays)  # while the others' rows are on their way
     received = port.receive_all([rank for i, rank in others if maps.recv[i].size])
     if take is None:
-        value = next(iter(received.values()))
-        take = _taker(exchange, value)
+        take = _taker(exchange, next(iter(received.values())))
     nothing = take(np.zeros(0, np.int32))
-    received[port.rank] = take(maps.send[exchange.group.index(port.rank)])
+    received[port.rank] = take(stays) if mine is None else mine
     return _placed(exchange, nothing, [received.get(rank, nothing) for rank in exchange.group], maps)
 
 

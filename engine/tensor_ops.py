@@ -177,7 +177,7 @@ def check_live(tensor: LiveTensor) -> None:
     samples, values, total = tensor.samples, tensor.values, tensor.total
     if values.ndim != 2 or samples.ndim != 1 or values.shape[1] != samples.size:
         raise ExchangeError(f"live tensor: got values {values.shape} for samples {samples.shape}")
-    if samples.size and (samples[0] < 0 or samples[-1] >= total or (np.diff(samples) <= 0).any()):
+    if samples.size and (samples[0] < 0 or samples[-1] >= total or (samples[1:] <= samples[:-1]).any()):
         raise ExchangeError(f"live tensor: expected ascending sample numbers below {total}")
 
 

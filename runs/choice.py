@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 from bundle.manifest import Manifest
@@ -26,14 +25,8 @@ def wanted_channel(request: Request, manifest: Manifest, input_bytes: int, memor
 
 
 def choose_channel(service: Service, wanted: str, size: int) -> str:
-    """The channel of a run of `size` ranks: the wanted one, or `object` where a lane's queues cannot carry it.
-
-    That is so when there are more ranks than queues, and while the stack is young: SNS takes up to 15 minutes to apply
-    a subscription's filter policy, and until then every queue would get every message.
-    """
-    if wanted not in BY_LANE or (size <= service.settings.ranks and _filters_work(service)):
-        return wanted
-    return "object"
+    """The channel of a run of `size` ranks: the wanted one, or `object` where there are more ranks than queues."""
+    return wanted if wanted not in BY_LANE or size <= service.settings.ranks else "object"
 
 
 def best_channel(found: Mapping[str, Estimate], prefer: str) -> str:
@@ -44,14 +37,3 @@ def best_channel(found: Mapping[str, Estimate], prefer: str) -> str:
 
 def _rank(found: Estimate, prefer: str) -> tuple[float, float]:
     return (found.seconds, found.usd) if prefer == "seconds" else (found.usd, found.seconds)
-
-
-def _filters_work(service: Service) -> bool:
-    if service.settings.filter_delay_s <= 0:
-        return True
-    if service.created_at is None:
-        attributes = service.clients.sqs.get_queue_attributes(
-            QueueUrl=service.settings.queue_url(0, 0), AttributeNames=["CreatedTimestamp"]
-        )["Attributes"]
-        service.created_at = float(attributes["CreatedTimestamp"])
-    return time.time() - service.created_at >= service.settings.filter_delay_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from channels.base import Channel
@@ -13,6 +14,21 @@ from runs.lease import LaneTable
 from runs.service import Service
 from runs.start import StartMessage
 from runs.watch import monotonic
+
+
+def filters_work(service: Service) -> bool:
+    """Whether the topics' subscriptions select by slot. SNS takes up to 15 minutes to apply a filter policy.
+
+    Until then every queue would get every message, so all is sent to the queues directly.
+    """
+    if service.settings.filter_delay_s <= 0:
+        return True
+    if service.created_at is None:
+        attributes = service.clients.sqs.get_queue_attributes(
+            QueueUrl=service.settings.queue_url(0, 0), AttributeNames=["CreatedTimestamp"]
+        )["Attributes"]
+        service.created_at = float(attributes["CreatedTimestamp"])
+    return time.time() - service.created_at >= service.settings.filter_delay_s
 
 
 def open_channel(
@@ -47,6 +63,7 @@ def _lane(service: Service, start: StartMessage) -> QueueSettings:
     return QueueSettings(
         topic_arn=service.settings.topic_arn(start.lane),
         queue_urls=tuple(service.settings.queue_url(start.lane, slot) for slot in range(start.slots)),
+        filters=filters_work(service),
     )
 
 

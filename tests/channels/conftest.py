@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 MINISTACK = ROOT / ".venv" / "cloud" / "bin" / "ministack"
 SLOTS = 3
-CHANNELS = ("memory", "folder", "queue", "object", "hybrid")
+CHANNELS = ("memory", "folder", "queue", "queue without filters", "object", "hybrid")
 
 
 @dataclass(frozen=True)
@@ -244,6 +244,8 @@ def harness(request: pytest.FixtureRequest) -> Iterator[Harness]:
         made = _folder(request.getfixturevalue("tmp_path"))
     elif request.param == "queue":
         made = _queue(request.getfixturevalue("cloud"), request.getfixturevalue("lane"))
+    elif request.param == "queue without filters":
+        made = _queue(request.getfixturevalue("cloud"), replace(request.getfixturevalue("lane"), filters=False))
     elif request.param == "hybrid":
         made = _hybrid(*map(request.getfixturevalue, ("cloud", "lane", "bucket")))
     else:

@@ -20,6 +20,7 @@ from channels.samples import Known
 from channels.tags import Tag
 from channels.tensors import LiveTensor
 from channels.varint import pack_uints
+from engine.tensor_ops import to_dense
 
 LIMIT = 1 << 20
 CODEC = Codec(LIMIT)
@@ -365,3 +366,14 @@ def peak_bytes_of_decoding(payload: bytes) -> int:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     return peak
+
+
+def test_a_live_tensor_of_one_value_is_a_view_of_it_when_decoded() -> None:
+    live = LiveTensor(np.full((50, 300), 32, np.float32), np.arange(0, 600, 2, dtype=np.int32), 600)
+    codec = Codec(1 << 20)
+    got = codec.decode(codec.encode(live))
+    assert isinstance(got, LiveTensor)
+    assert np.array_equal(got.values, live.values)
+    assert got.values.strides == (0, 0)
+    assert codec.encode(got) == codec.encode(live)
+    assert to_dense(got).tolist() == to_dense(live).tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote_plus
 
@@ -22,7 +23,7 @@ from channels.receive import Polling, QueueReceiver
 from channels.retry import Backoff, Failure, send_in_parts
 from channels.tags import Tag
 from channels.text import from_text, to_text
-from channels.topic import TopicSender
+from channels.topic import Lane, LaneSender
 from channels.transport import Incoming, Key, Outgoing
 from costs.limits import SNS_BATCH, SNS_PAYLOAD, SQS_BILLING_CHUNK
 from tests.channels.conftest import Clients
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(60)
 KEY = b"0123456789abcdef"
+LANE = Lane("arn", ("url",))
+NO_SQS = cast("SQSClient", None)
 
 
 def config(slot: int, epoch: int, slots: int = 2) -> ChannelConfig:
@@ -67,7 +70,9 @@ def test_requests_carry_every_frame_once_within_the_limits(sizes: list[int]) -> 
         ([40] * 61, ["sns:Publish"]),
         ([700] * 19, ["sns:PublishBatch"]),
         ([20_000] * 7, ["sns:PublishBatch"]),
-        ([190_000, 100_000, 100], ["sns:Publish"] * 3),
+        ([190_000, 100_000, 100], ["sqs:SendMessage"] * 3),
+        ([45_000] * 2, ["sqs:SendMessage"] * 2),
+        ([40], ["sqs:SendMessage"]),
         ([5_000] * 60, ["sns:PublishBatch"] * 6),
     ],
 )
@@ -75,6 +80,27 @@ def test_small_frames_share_a_message_larger_ones_a_batch_and_large_ones_nothing
     sizes: list[int], operations: list[str]
 ) -> None:
     assert [request.operation for request in plan_requests(frames(*sizes))] == operations
+
+
+@given(st.lists(st.integers(1, 150_000), max_size=70))
+@settings(max_examples=60, deadline=None)
+def test_no_plan_costs_more_than_its_messages_sent_to_each_queue(sizes: list[int]) -> None:
+    planned = sum(request.usd for request in plan_requests(frames(*sizes)))
+    assert planned <= sum(request.usd for request in plan_requests(frames(*sizes), filters=False)) + 1e-12
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 190_000)), max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_without_filters_every_slot_gets_its_frames_in_its_queue(sizes: list[tuple[int, int]]) -> None:
+    sent = [Outgoing(Key(0, slot, Tag(i)), bytes([i]) * size) for i, (slot, size) in enumerate(sizes)]
+    requests = plan_requests(sent, filters=False)
+    got = [
+        (request.slot, frame)
+        for request in requests
+        for frame in frames_for(request.slot or 0, request.entries[0].parcel)
+    ]
+    assert sorted(got) == sorted((out.key.destination, out.data) for out in sent)
+    assert all(request.operation == "sqs:SendMessage" and request.size <= SNS_PAYLOAD.value for request in requests)
 
 
 @pytest.mark.parametrize("size", [40, 20_000, 150_000])
@@ -124,7 +150,7 @@ def publish(sns: FlakySns, tries: int = 4) -> list[float]:
     slept: list[float] = []
     with ThreadPoolExecutor(1) as pool:
         calls = Background(pool)
-        sender = TopicSender(cast("SNSClient", sns), "arn", calls, Backoff(tries=tries), slept.append)
+        sender = LaneSender(cast("SNSClient", sns), NO_SQS, LANE, calls, Backoff(tries=tries), slept.append)
         sender.put(frames(7_000, 8_000, 9_000))
         calls.wait()
     return slept
@@ -154,7 +180,9 @@ def test_an_entry_that_is_wrong_is_not_sent_again() -> None:
 def test_a_send_that_failed_in_the_background_is_raised_by_a_later_one() -> None:
     with ThreadPoolExecutor(1) as pool:
         calls = Background(pool)
-        sender = TopicSender(cast("SNSClient", FlakySns([(["0"], True)])), "arn", calls, Backoff(), lambda _s: None)
+        sender = LaneSender(
+            cast("SNSClient", FlakySns([(["0"], True)])), NO_SQS, LANE, calls, Backoff(), lambda _s: None
+        )
         sender.put(frames(7_000, 8_000, 9_000))
         pool.submit(int).result()
         with pytest.raises(TransportError, match="after 1 tries"):
@@ -187,18 +215,32 @@ def test_backoff_grows_to_its_cap() -> None:
     assert max(slept) <= 0.4
 
 
-def test_messages_arrive_raw_and_only_at_their_slot(cloud: Clients, fresh_lane: QueueSettings) -> None:
-    channel = QueueChannel(config(0, 1), fresh_lane, sns=cloud.sns, sqs=cloud.sqs)
+def test_messages_arrive_raw_and_only_at_their_slots(cloud: Clients, fresh_lane: QueueSettings) -> None:
+    channel = QueueChannel(config(0, 1, slots=3), fresh_lane, sns=cloud.sns, sqs=cloud.sqs)
+    channel.send_many([(slot, Tag(77), np.zeros(4)) for slot in (0, 1)])
+    channel.close()
+    for slot in (0, 1):
+        got = arrived(cloud, fresh_lane.queue_urls[slot])
+        assert got["Body"] == "."
+        assert got["MessageAttributes"]["slot"] == {"StringValue": '["0","1"]', "DataType": "String.Array"}
+        assert len(frames_for(slot, got["MessageAttributes"]["d"]["BinaryValue"])) == 1
+    assert waiting_messages(cloud, fresh_lane.queue_urls[2]) == 0
+
+
+def test_what_one_slot_reads_arrives_the_same_without_the_topic(cloud: Clients, fresh_lane: QueueSettings) -> None:
+    channel = QueueChannel(config(0, 1), fresh_lane, sns=cast("SNSClient", None), sqs=cloud.sqs)
     channel.send(1, Tag(77), np.zeros(4))
     channel.close()
-    [got] = cloud.sqs.receive_message(
-        QueueUrl=fresh_lane.queue_urls[1], WaitTimeSeconds=2, MessageAttributeNames=["All"]
-    )["Messages"]
+    got = arrived(cloud, fresh_lane.queue_urls[1])
     assert got["Body"] == "."
-    assert got["MessageAttributes"]["slot"] == {"StringValue": "1", "DataType": "String"}
     assert len(frames_for(1, got["MessageAttributes"]["d"]["BinaryValue"])) == 1
     assert waiting_messages(cloud, fresh_lane.queue_urls[0]) == 0
-    assert waiting_messages(cloud, fresh_lane.queue_urls[2]) == 0
+
+
+def arrived(cloud: Clients, url: str) -> Any:
+    """Receive a queue's only message with all its attributes."""
+    [got] = cloud.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=2, MessageAttributeNames=["All"])["Messages"]
+    return got
 
 
 def test_one_message_reaches_several_slots_and_no_others(cloud: Clients, fresh_lane: QueueSettings) -> None:
@@ -256,10 +298,13 @@ def test_a_lane_with_too_few_queues_is_refused() -> None:
         QueueChannel(config(0, 5), settings, sns=cast("SNSClient", None), sqs=cast("SQSClient", None))
 
 
-def test_a_service_that_is_not_there_is_a_typed_error(cloud: Clients, lane: QueueSettings) -> None:
-    missing = QueueSettings(lane.topic_arn + "-gone", lane.queue_urls)
+@pytest.mark.parametrize(("slots", "operation"), [([1], "sqs send_message"), ([0, 1], "sns publish")])
+def test_a_service_that_is_not_there_is_a_typed_error(
+    cloud: Clients, lane: QueueSettings, slots: list[int], operation: str
+) -> None:
+    missing = replace(lane, topic_arn=lane.topic_arn + "-gone", queue_urls=tuple(f"{u}-gone" for u in lane.queue_urls))
     channel = QueueChannel(config(0, 6), missing, sns=cloud.sns, sqs=cloud.sqs)
-    channel.send(1, Tag(1), np.zeros(3))
-    with pytest.raises(TransportError, match="sns publish"):
+    channel.send_many([(slot, Tag(1), np.zeros(3)) for slot in slots])
+    with pytest.raises(TransportError, match=operation):
         channel.flush()
     channel.close()

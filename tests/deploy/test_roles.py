@@ -147,6 +147,8 @@ def test_ranks_use_the_lanes_and_no_other_topic_or_queue(stack: CloudState, func
     entries = [{"Id": "0", "Message": "m"}]
     assert not actor.do("sns", "publish_batch", TopicArn=TOPIC, PublishBatchRequestEntries=entries)
     assert not actor.do("sqs", "receive_message", QueueUrl=queue, WaitTimeSeconds=0)
+    assert not actor.do("sqs", "send_message", QueueUrl=queue, MessageBody="m")
+    assert not actor.may("sqs", "send_message", QueueUrl=queue.replace("-dev-", "-prod-"), MessageBody="m")
     assert not actor.may("sns", "publish", TopicArn=TOPIC.replace("-dev-", "-prod-"), Message="m")
     assert not actor.may("sqs", "receive_message", QueueUrl=queue.replace("-dev-", "-prod-"), WaitTimeSeconds=0)
     assert not actor.may("sqs", "purge_queue", QueueUrl=queue)

@@ -41,7 +41,7 @@ def test_register_infer_result_bill_and_rm(
     figures = json.loads(done.stdout)
     assert {"run_id", "status", "seconds", "phases", "ranks", "calls", "usd"} <= set(figures)
     assert {"rank", "seconds", "peak_bytes", "weight_bytes", "shard_loads", "cold"} <= set(figures["ranks"][0])
-    assert set(figures["calls"]["sns:Publish"]) == {"requests", "units", "bytes"}
+    assert set(figures["calls"]["sqs:SendMessage"]) == {"requests", "units", "bytes"}
     assert figures["usd"]["total"] > 0
     assert np.abs(np.load(output)["y"] - digits_expected).max() <= 1e-5
     shown = json.loads(deployment.run("fsd", "result", figures["run_id"], "--json").stdout)
