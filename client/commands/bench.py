@@ -34,8 +34,10 @@ def add_commands(commands: Any) -> None:
     breakdown = kinds.add_parser("breakdown", help="where each rank's time goes, beside bare SDK calls")
     breakdown.add_argument("--neurons", type=int, default=1024)
     breakdown.add_argument("--workers", type=int, default=8, metavar="P")
-    breakdown.add_argument("--channel", default="queue", choices=CHANNELS)
+    breakdown.add_argument("--channel", nargs="+", default=["queue", "object"], choices=("queue", "object"))
     breakdown.add_argument("--strategy", default="row")
+    breakdown.add_argument("--repeats", type=int, default=3, help="warm runs of each channel")
+    breakdown.add_argument("--results", type=Path, metavar="DIR", help="also write breakdown.md there")
     breakdown.add_argument("--data", type=Path, metavar="DIR", help="the official files; generated ones otherwise")
     breakdown.add_argument("--json", action="store_true", help="print JSON")
     breakdown.set_defaults(run=_breakdown)
@@ -154,14 +156,18 @@ def _matrix(options: argparse.Namespace) -> int:
 
 
 def _breakdown(options: argparse.Namespace) -> int:
-    from bench.breakdown import breakdown_lines, run_breakdown
+    from bench.breakdown import breakdown_lines, breakdown_markdown, run_breakdown
     from bench.graphchallenge import BenchCase
     from client.api import Client
 
-    case = BenchCase(options.neurons, options.workers, options.channel, options.strategy, data=options.data)
-    result = run_breakdown(Client(), case)
-    print(json.dumps(result, indent=2) if options.json else "\n".join(breakdown_lines(result)))
-    return 0
+    case = BenchCase(options.neurons, options.workers, options.channel[0], options.strategy, data=options.data)
+    results = run_breakdown(Client(), case, options.channel, options.repeats)
+    if options.results:
+        options.results.mkdir(parents=True, exist_ok=True)
+        (options.results / "breakdown.md").write_text(breakdown_markdown(results))
+    lines = [line for result in results for line in (f"{result['channel']}:", *breakdown_lines(result))]
+    print(json.dumps(results, indent=2) if options.json else "\n".join(lines))
+    return 0 if all(result["right"] == result["compared"] for result in results) else 1
 
 
 def _latency(options: argparse.Namespace) -> int:
