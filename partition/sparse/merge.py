@@ -24,12 +24,14 @@ class Merged:
 
     expand: [n] which of the last layer's rows each of its former ones is; None = they are the same.
     rows:   that were merged into others, over all layers; saved_bytes: of weights and biases.
+    work:   multiplications of the chain before, for each one that is left.
     """
 
     layers: tuple[SparseLayer, ...]
     expand: Rows | None = None
     rows: int = 0
     saved_bytes: int = 0
+    work: float = 1.0
 
 
 def merge_rows(layers: Sequence[SparseLayer], *, last: bool) -> Merged:
@@ -45,11 +47,16 @@ def merge_rows(layers: Sequence[SparseLayer], *, last: bool) -> Merged:
         found.append(_only(renamed, kept))
     rows = sum(before.weight.shape[1] - after.weight.shape[1] for before, after in zip(layers, found, strict=True))
     saved = sum(map(_nbytes, layers)) - sum(map(_nbytes, found))
-    return Merged(tuple(found), kind_of if kept is not None and _shrunk(kind_of, kept) else None, rows, saved)
+    expand = kind_of if kept is not None and _shrunk(kind_of, kept) else None
+    return Merged(tuple(found), expand, rows, saved, _work(layers) / max(1, _work(found)))
 
 
 def _shrunk(kind_of: Rows | None, kept: Rows) -> bool:
     return kind_of is not None and kept.size < kind_of.size
+
+
+def _work(layers: Sequence[SparseLayer]) -> int:
+    return sum(layer.weight.nnz for layer in layers)
 
 
 def equal_rows(layer: SparseLayer) -> tuple[Rows, Rows]:

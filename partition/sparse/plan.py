@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from partition.sparse.maps import rows_between
 from partition.sparse.merge import Merged, merge_rows
 from partition.sparse.messages import Boundary, in_order, widened
 from partition.sparse.ownership import kinds_of, partitioned_columns, partitioned_layers
+from partition.sparse.runs import Tolerated
 from partition.sparse.weights import Rows
 
 Layers = tuple[SparseLayer, ...]
@@ -121,6 +122,8 @@ def plan_chain(chain: Chain, layers: Layers, workers: int) -> ChainPlan:
     """The plan of a scheduled chain."""
     assign = _ASSIGN.get(chain.choice.mode, contiguous_layers)
     merged = merge_rows(layers, last=_is_whole(chain.choice)) if all(layer.merge for layer in layers) else None
+    if merged and chain.choice.mode == "row":
+        assign = partial(partitioned_layers, tolerated=Tolerated(merged=merged.work))
     kept = merged.layers if merged else layers
     ends = chain.op.inputs[0], chain.op.outputs[0]
     return ChainPlan(kept, chain.choice, *ends, workers, assign, merged=merged)

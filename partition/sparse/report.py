@@ -20,7 +20,7 @@ def sparse_info(plans: Iterable[ChainPlan]) -> Mapping[str, int | str]:
 
     sparse_boundaries: between two layers.
     sparse_exchanges:  of them, those at which any rows travel.
-    sparse_recomputed: multiplications that several ranks do, in percent of the model's.
+    sparse_recomputed: multiplications that several ranks do, in percent of the model's (of the merged one's).
     The rest for the chosen ownership, and beside it for contiguous and for random pieces:
     sparse_pairs:      messages: one for each exchange and two ranks between which rows travel.
     sparse_rows_sent:  rows that arrive on other ranks.

@@ -25,10 +25,13 @@ class Tolerated:
     """How far a run may go.
 
     recompute: multiplications of all ranks beyond those of the model, as a share of them, at most.
+    merged:    how many times as many multiplications the model had before equal rows were merged: what they saved may
+               be spent again. Ranks that had one of several equal rows each would else have to send it.
     layers:    of a run; longer ones that need no exchange follow each other without one anyway.
     """
 
     recompute: float = 0.25
+    merged: float = 1.0
     layers: int = 8
     assumed: Assumed = field(default_factory=Assumed)
 
@@ -70,7 +73,7 @@ def choose_runs(problem: Problem) -> tuple[Run, ...]:
     By dynamic programming over layers and what is left of the tolerated work, in `_BUDGET` steps.
     """
     layers, tolerated = len(problem.weights), problem.tolerated
-    most = tolerated.recompute * sum(weight.nnz for weight in problem.weights)
+    most = tolerated.recompute * tolerated.merged * sum(weight.nnz for weight in problem.weights)
     usd = np.full((layers + 1, _BUDGET + 1), np.inf)  # of the first layers, by budget spent
     usd[0] = 0.0
     last: list[list[Run | None]] = [[None] * (_BUDGET + 1) for _ in range(layers + 1)]
@@ -98,14 +101,14 @@ def _backtracked(last: Sequence[Sequence[Run | None]], most: float) -> Iterator[
 
 
 def runs_ending(problem: Problem, stop: int) -> Iterator[Run]:
-    """Runs whose last layer is `stop` - 1: that layer alone, and longer ones while they at most double the work."""
+    """Runs whose last layer is `stop` - 1: that layer alone, and longer ones that add at most the model's work."""
     held = marks(problem.parts_of[stop - 1], problem.parts)
     extra = base = 0
     for start in range(stop - 1, max(0, stop - problem.tolerated.layers) - 1, -1):
         weight = problem.weights[start]
         base += weight.nnz
         extra += int(work(weight, held).sum()) - weight.nnz
-        if extra > base:
+        if extra > base * problem.tolerated.merged:
             return
         held = read_marks(weight, held)
         yield Run(start, stop, problem.parts_of[stop - 1], max(0, extra), _exchange_usd(problem, start, held))

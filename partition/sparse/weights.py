@@ -63,13 +63,15 @@ def from_coordinates(shape: tuple[int, int], rows: Array, columns: Array, values
         rows.min() >= 0 and rows.max() < shape[0] and columns.min() >= 0 and columns.max() < shape[1]
     ):
         raise InvalidModelError(f"sparse initializer: expected indices inside {shape}, got some outside")
-    kept = np.flatnonzero(values != 0)
-    order = kept[_by_column(rows[kept], columns[kept])]
-    keys = columns[order].astype(np.int64) * shape[0] + rows[order]
-    if (np.diff(keys) == 0).any():
+    stored = values != 0
+    if not stored.all():
+        rows, columns, values = rows[stored], columns[stored], values[stored]
+    order = _by_column(rows, columns)
+    rows, columns = rows[order].astype(np.int32), columns[order]
+    if ((rows[1:] == rows[:-1]) & (columns[1:] == columns[:-1])).any():
         raise InvalidModelError("sparse initializer: expected each entry once, got duplicates")
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(columns[order], minlength=shape[1]))]).astype(np.int64)
-    return SparseWeight(shape, indptr, rows[order].astype(np.int32), np.ascontiguousarray(values[order]))
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(columns, minlength=shape[1]))]).astype(np.int64)
+    return SparseWeight(shape, indptr, rows, np.ascontiguousarray(values[order]))
 
 
 def _by_column(rows: Array, columns: Array) -> NDArray[np.int64]:

@@ -100,10 +100,9 @@ def _constants(network: Network) -> Iterable[onnx.TensorProto]:
 
 def _linear_indices(network: Network, layer: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """[32 N] places by the neuron that reads, and int64 j * N + i there, ascending: weights from neuron j to i."""
-    to = np.arange(network.neurons, dtype=np.int64)[:, None]
-    indices = (network.reads(layer).astype(np.int64) * network.neurons + to).ravel()
-    order = np.argsort(indices)
-    return order, indices[order]
+    read = network.reads(layer).ravel()
+    order = np.argsort(read.astype(np.uint16 if network.neurons <= 1 << 16 else np.int64), kind="stable")
+    return order, read[order].astype(np.int64) * network.neurons + order // FAN_IN
 
 
 def _sparse_tensors(network: Network, layer: int) -> Arrays:
