@@ -7,9 +7,7 @@ layers of the same structure become equal, whatever the numbers of their inputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,8 @@ from numpy.typing import NDArray
 
 from partition.sparse.components import BALANCE
 from partition.sparse.weights import Rows, SparseWeight
+
+_SEED = 43
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,32 +62,32 @@ def layer_graph(weight: SparseWeight, parts: int) -> LayerGraph:
 
 
 def _units(weight: SparseWeight, work: NDArray[np.int64], limit: int) -> Rows:
-    """Number neurons with equal inputs alike, up to `limit` multiplications."""
-    open_units: dict[bytes, tuple[int, int]] = {}
-    unit_of, count = np.empty(work.size, np.int32), 0
-    for neuron, inputs in enumerate(_slices(weight.indices, weight.indptr)):
-        unit, size = open_units.get(inputs, (-1, 0))
-        size += int(work[neuron])
-        if unit < 0 or size > limit:
-            unit, size, count = count, int(work[neuron]), count + 1
-        open_units[inputs] = (unit, size)
-        unit_of[neuron] = unit
+    """Number neurons with equal inputs alike, up to `limit` multiplications; in the order of their first neurons."""
+    kind = _alike(weight.indices, weight.indptr)
+    order = np.argsort(kind, kind="stable")
+    starts = np.flatnonzero(np.diff(kind[order], prepend=-1))
+    place = np.arange(order.size) - np.repeat(starts, np.diff(np.append(starts, order.size)))
+    each = np.maximum(1, limit // work[order])  # equal inputs are equally many
+    first = order[np.arange(order.size) - place % each]
+    unit_of = np.empty(order.size, np.int32)
+    unit_of[order] = np.unique(first, return_inverse=True)[1]
     return unit_of
 
 
 def _nets(weight: SparseWeight, unit_of: Rows) -> dict[bytes, int]:
     """The units (int32 as bytes) that read an input, and how many inputs are read by just those."""
-    units = int(unit_of.max(initial=-1)) + 1
+    units = max(1, int(unit_of.max(initial=-1)) + 1)
     readers = np.repeat(unit_of.astype(np.int64), np.diff(weight.indptr))
-    pins = np.sort(weight.indices * np.int64(max(1, units)) + readers)
+    pins = np.sort(weight.indices * np.int64(units) + readers)
     pins = pins[np.diff(pins, prepend=-1) > 0]
-    bounds = np.searchsorted(pins, np.arange(weight.shape[0] + 1, dtype=np.int64) * max(1, units))
-    found: dict[bytes, int] = {}
-    for net in _slices((pins % max(1, units)).astype(np.int32), bounds):
-        found[net] = found.get(net, 0) + 1
-    return found
+    bounds = np.searchsorted(pins, np.arange(weight.shape[0] + 1, dtype=np.int64) * units)
+    members = (pins % units).astype(np.int32)
+    shown, counts = np.unique(_alike(members, bounds), return_index=True, return_counts=True)[1:]
+    return {members[bounds[i] : bounds[i + 1]].tobytes(): int(n) for i, n in zip(shown, counts, strict=True)}
 
 
-def _slices(values: Rows, bounds: NDArray[np.int64]) -> Iterator[bytes]:
-    for low, high in pairwise(bounds.tolist()):
-        yield values[low:high].tobytes()
+def _alike(values: Rows, bounds: NDArray[np.int64]) -> Rows:
+    """A number for each slice of `values`, the same for equal ones. By random signatures: see layers.alike."""
+    signs = np.random.default_rng(_SEED).integers(0, 1 << 62, int(values.max(initial=-1)) + 1, np.int64)
+    totals = np.concatenate([[0], np.cumsum(signs[values])])
+    return np.unique(totals[bounds[1:]] - totals[bounds[:-1]], return_inverse=True)[1].astype(np.int32)
