@@ -43,8 +43,8 @@ def _things(clients: Clients) -> Iterator[Things]:
     """A topic without subscriptions, an empty queue, one for what is sent, and a bucket with one empty object."""
     sns, sqs, s3 = clients["sns"], clients["sqs"], clients["s3"]
     name = f"bare-{secrets.token_hex(4)}"
-    queues = [sqs.create_queue(QueueName=f"{name}-{use}")["QueueUrl"] for use in ("empty", "spare")]
-    made = Things(sns.create_topic(Name=name)["TopicArn"], *queues, name)
+    empty, spare = (sqs.create_queue(QueueName=f"{name}-{use}")["QueueUrl"] for use in ("empty", "spare"))
+    made = Things(sns.create_topic(Name=name)["TopicArn"], empty, spare, name)
     s3.create_bucket(Bucket=name)
     s3.put_object(Bucket=name, Key="x", Body=b"")
     try:
@@ -52,7 +52,7 @@ def _things(clients: Clients) -> Iterator[Things]:
     finally:
         s3.delete_object(Bucket=name, Key="x")
         s3.delete_bucket(Bucket=name)
-        for url in queues:
+        for url in (empty, spare):
             sqs.delete_queue(QueueUrl=url)
         sns.delete_topic(TopicArn=made.topic)
 

@@ -104,8 +104,14 @@ class Tenures:
         Raises:
             Superseded, Cancelled: it is over.
         """
-        newest = {"attempt": attempt or tenure.attempt, "refused": refused or tenure.refused}
-        return self._update(replace(tenure, expires_at=self._now() + LEASE_S, **newest))
+        return self._update(
+            replace(
+                tenure,
+                attempt=attempt or tenure.attempt,
+                refused=refused or tenure.refused,
+                expires_at=self._now() + LEASE_S,
+            )
+        )
 
     def hand(self, tenure: Tenure, within_s: float) -> Tenure:
         """Let the next driver take over, which comes `within_s`.

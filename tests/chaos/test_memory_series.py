@@ -23,7 +23,7 @@ from tests.chaos.uniform import WIDTH, uniform_network
 
 # What a thread can suffer: no requests of an SDK; a killed rank 0 takes its client with it here.
 BEARABLE = tuple(kind for kind, what in KINDS.items() if what.place != "request" and kind != "kill_rank_0")
-LIMITS = {"deadline_s": 60.0, "wait_s": 60.0, "start_s": 1.5, "stall_s": 0.8, "max_attempts": 5}
+LIMITS: dict[str, Any] = {"deadline_s": 60.0, "wait_s": 60.0, "start_s": 1.5, "stall_s": 0.8, "max_attempts": 5}
 Arrays = dict[str, NDArray[Any]]
 
 
