@@ -104,14 +104,8 @@ class Tenures:
         Raises:
             Superseded, Cancelled: it is over.
         """
-        return self._update(
-            replace(
-                tenure,
-                attempt=attempt or tenure.attempt,
-                refused=refused or tenure.refused,
-                expires_at=self._now() + LEASE_S,
-            )
-        )
+        until, number = self._now() + LEASE_S, attempt or tenure.attempt
+        return self._update(replace(tenure, expires_at=until, attempt=number, refused=refused or tenure.refused))
 
     def hand(self, tenure: Tenure, within_s: float) -> Tenure:
         """Let the next driver take over, which comes `within_s`.

@@ -95,11 +95,9 @@ class MemoryStage:
         store = S3Store(cast(Any, self.s3), SETTINGS.bucket)
         register_model(store, name, compile_to_store(store, path, strategy, workers, name=name))
 
-    def infer(
-        self, name: str, inputs: dict[str, NDArray[Any]], faults: tuple[Fault, ...], run_id: str = "", **fields: Any
-    ) -> Any:
+    def infer(self, name: str, inputs: dict[str, NDArray[Any]], faults: tuple[Fault, ...], **fields: Any) -> Any:
         """The answer to a request among faults, its outputs as arrays."""
-        run_id = run_id or uuid.uuid4().hex
+        run_id = str(fields.pop("run_id", uuid.uuid4().hex))
         self._injectors[run_id] = Injector(self.desk, run_id, faults, end=kill, freeze=lambda: time.sleep(FREEZE_S))
         npz = base64.b64encode(dump_npz(inputs)).decode()
         event = {"model": name, "run_id": run_id, "encoding": "npz", "inputs_npz": npz, **fields}
