@@ -27,4 +27,4 @@ def test_what_is_no_count_changes_nothing(info: dict[str, object]) -> None:
 def test_exchanges_that_cannot_be_avoided_raise_the_floor() -> None:
     alone, met = floor_of(4, 3008, {}), floor_of(4, 3008, {"least_sends": 400, "least_meetings": 100})
     assert met.seconds == pytest.approx(alone.seconds + 1.0)
-    assert met.usd == pytest.approx(alone.usd + 400 * 5e-7 + 4 * 1.0 * 3008 / 1024 * 1.66667e-5, rel=1e-3)
+    assert met.usd == pytest.approx(alone.usd + 400 * 4e-7 + 4 * 1.0 * 3008 / 1024 * 1.66667e-5, rel=1e-3)
