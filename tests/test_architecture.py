@@ -59,7 +59,7 @@ LIBRARIES: Mapping[str, frozenset[str]] = {
         {"bench.services", "channels.object_reader", "channels.retry", "chaos.requests", "client", "runs"}
     ),
     "mtkahypar": frozenset({"partition.sparse.mtkahypar"}),
-    "onnx": frozenset({"bench.big_model", "client.verify", "partition", "zoo"}),
+    "onnx": frozenset({"bench.big_model", "bench.large_graphs", "client.verify", "partition", "zoo"}),
     "onnx_ir": frozenset({"partition"}),
     "onnxruntime": frozenset(
         {"bench", "chaos.cases", "client.verify", "engine", "partition.folding", "partition.foreign", "zoo.testing"}
