@@ -35,8 +35,8 @@ _THROTTLED = 429
 # How long a request that Lambda has no slot for is sent again and again: other functions end meanwhile.
 BUSY_S, MAX_BACKOFF_S = 60.0, 4.0
 # A driver that renews its term no more, or an answer that the connection lost without a word: looked for from
-# ATTEND_S on, every LOOK_S, and believed DOUBT_S later.
-ATTEND_S, LOOK_S, DOUBT_S = 15.0, 2.0, 5.0
+# ATTEND_S on, every LOOK_S to MAX_LOOK_S, and believed DOUBT_S later.
+ATTEND_S, LOOK_S, MAX_LOOK_S, DOUBT_S = 15.0, 2.0, 5.0, 5.0
 # How long a function may take from its invocation until it has accepted the request, cold start included.
 START_S = 60.0
 
@@ -92,10 +92,9 @@ def _attend(call: Callable[[], Reply], files: RunFiles) -> Reply:
         try:
             return replies.get(timeout=pause_s)()
         except queue.Empty:
-            pause_s = LOOK_S
-        answer, silent = files.record(), _is_silent(files, time.monotonic() - began_at)
-        if answer is not None or silent:
-            return _last_word(replies) or (answer, "rank 0 is silent")
+            pause_s = LOOK_S if pause_s == ATTEND_S else min(pause_s * SLOWER, MAX_LOOK_S)
+        if _is_silent(files, time.monotonic() - began_at):  # or done: then nobody renews a term, either
+            return _last_word(replies) or (files.record(), "rank 0 is silent")
 
 
 def _caught(call: Callable[[], Reply]) -> Callable[[], Reply]:

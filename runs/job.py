@@ -103,10 +103,10 @@ class Job:
             outcome = self._outcome(watch, inputs, self.request.lane_wait_s if answer_by is not None else 0.0)
         except HandOver:
             return self.hand_over()
-        except NoFreeLane:
-            if answer_by is not None or self._waited_s() >= self.request.lane_wait_s:
-                raise
-            return self._stand_in_line()
+        except NoFreeLane as error:
+            if answer_by is None and self._waited_s() < self.request.lane_wait_s:
+                return self._stand_in_line()
+            raise NoFreeLane(f"{error} (asked for {self._waited_s():.0f} s ago)") from error
         outputs = predictions(wanted(outcome, self.request), self.request, self.files)
         return self._finish({"status": "done", **outputs}, outcome.reports)
 

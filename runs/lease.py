@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from runs.errors import LeaseLost, NoFreeLane
 from runs.objects import Objects, Stored
 
-RETRY_S = 0.25
+# Who waits for long asks less and less often: many that ask all the time would keep S3 busy, and pay for it.
+RETRY_S, SLOWER, MAX_RETRY_S = 0.25, 1.3, 3.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class LaneTable:
         Raises:
             NoFreeLane: all are leased to other runs.
         """
-        waited = 0.0
+        waited, retry_s = 0.0, RETRY_S
         while True:
             for lane in random.sample(range(self._lanes), self._lanes):
                 lease = self._try(lane, run_id, duration_s)
@@ -64,9 +65,9 @@ class LaneTable:
                     f"no free lane: all {self._lanes} are in use, waited {waited:.1f} s: "
                     "try again, or deploy with more lanes"
                 )
-            pause = min(RETRY_S * random.uniform(0.5, 1.5), max(wait_s - waited, 0.01))
+            pause = min(retry_s * random.uniform(0.5, 1.5), max(wait_s - waited, 0.01))
             self._sleep(pause)
-            waited += pause
+            waited, retry_s = waited + pause, min(retry_s * SLOWER, MAX_RETRY_S)
 
     def reclaim(self, run_id: str, duration_s: float) -> Lease | None:
         """Lease again the lane that a run's dead coordinator held, under a new epoch; None when it held none."""
@@ -79,7 +80,10 @@ class LaneTable:
     def release(self, lease: Lease) -> bool:
         """Return the lane; False, and nothing happens, when it has expired and is another's by now."""
         free = _encode(Lease(lease.lane, lease.epoch, "", 0.0))
-        return self._objects.replace(_key(lease.lane), free, lease.etag) is not None
+        if self._objects.replace(_key(lease.lane), free, lease.etag) is not None:
+            return True
+        stored = self._objects.get(_key(lease.lane))  # the answer to a first try may have been lost
+        return stored is not None and stored.data == free
 
     def epoch(self, lane: int) -> int:
         """Number of the newest lease of a lane; 0 before the first."""

@@ -96,7 +96,7 @@ class Tenures:
             request_id=request_id,
             refused=former.refused,
         )
-        return self._write(mine, former.etag)
+        return self._write(mine, former.etag) or self._written_before(mine)
 
     def renew(self, tenure: Tenure, *, attempt: int = 0, refused: int = 0) -> Tenure:
         """The same term with a later end; and a new attempt, if there is one.
@@ -146,16 +146,21 @@ class Tenures:
         written = self._objects.replace(self._key, data, etag) if etag else self._objects.create(self._key, data)
         return None if written is None else replace(tenure, etag=written)
 
+    def _written_before(self, wanted: Tenure) -> Tenure | None:
+        """The newest term where it is this one: the answer to a first try of the SDK was lost."""
+        newest = self.current()
+        return newest if newest is not None and newest.holder == wanted.holder else None
+
     def _own(self, wanted: Tenure) -> Tenure:
-        """The newest term where it is this one: the answer to a first try of the SDK was lost.
+        """This term, written before after all.
 
         Raises:
-            Superseded, Cancelled: it is another.
+            Superseded, Cancelled: the newest is another.
         """
-        newest = self.current()
-        if newest is not None and newest.holder == wanted.holder:
-            return newest
-        raise self._over(newest, wanted)
+        mine = self._written_before(wanted)
+        if mine is None:
+            raise self._over(self.current(), wanted)
+        return mine
 
     def _over(self, newest: Tenure | None, mine: Tenure) -> Cancelled | Superseded:
         if newest is not None and newest.state == "cancelled":

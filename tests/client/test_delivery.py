@@ -90,6 +90,8 @@ def test_a_lost_connection_is_answered_by_the_record_without_another_request(s3:
 
 
 def test_a_connection_that_hangs_is_answered_by_the_record(s3: FakeS3) -> None:
+    s3.put_object(f"runs/{RUN}/request.json", b"{}")
+    s3.clock.now += 60
     s3.put_object(f"runs/{RUN}/record.json", json.dumps(ANSWER).encode())
     hangs = threading.Event()
     assert _deliver(s3, Functions([hangs])) == ANSWER

@@ -159,3 +159,15 @@ def test_whatever_the_order_of_renewal_takeover_and_cancel_one_of_them_holds(clo
 def _acts(s3: FakeS3) -> dict[str, Callable[[Tenure], Tenure]]:
     tenures = _tenures(s3)
     return {"renew": tenures.renew, "hand": lambda tenure: tenures.hand(tenure, 100)}
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+def test_a_term_whose_first_write_was_answered_late_is_the_writers_own(s3: FakeS3, clock: Clock, renewed: bool) -> None:
+    if renewed:  # the object is there already
+        _tenures(s3).renew(Tenure())
+    clock.now += 2 * LEASE_S + 1
+    s3.lose = True
+    mine = _tenures(s3).take(_current(s3), "r")
+    assert mine is not None
+    assert (mine.term, mine.etag) == (2, _current(s3).etag)
+    assert _tenures(s3).renew(mine).term == 2
