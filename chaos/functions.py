@@ -15,6 +15,7 @@ from typing import Any
 import handlers.infer
 import handlers.worker
 from channels.base import Channel
+from channels.queue import QueueChannel
 from chaos.channel import make_faulty
 from chaos.defects import without_deadlines, without_deduplication
 from chaos.desk import Desk
@@ -52,10 +53,17 @@ class Environment:
 
     def _channels(self, injector: Injector) -> Callable[[Channel], Channel]:
         def change(channel: Channel) -> Channel:
+            if isinstance(channel, QueueChannel):
+                self.desk.note("listen", injector.run_id, lane=lane_of(channel), slot=channel.config.slot)
             whole = without_deduplication(channel) if self._defect == "deduplication" else channel
             return make_faulty(whole, injector)
 
         return change
+
+
+def lane_of(channel: QueueChannel) -> int:
+    """Number of the lane whose queue a channel listens to, by the queue's name."""
+    return int(channel._receiver._queue_url.rsplit("-lane-", 1)[1].split("-", 1)[0])
 
 
 @cache

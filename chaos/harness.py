@@ -16,7 +16,7 @@ from chaos.cases import Case
 from chaos.defects import DEFECTS
 from chaos.errors import Interrupted
 from chaos.faults import KINDS, Fault
-from chaos.leaks import invocations_left, leases_left, messages_left, objects_left
+from chaos.leaks import invocations_left, leases_left, listened_until, messages_left, objects_left
 from chaos.plan import MAX_KILLING, plan_run, run_id
 from chaos.stage import ChaosStage
 from client.api import Client, RunFailed
@@ -224,7 +224,7 @@ def _leaks(stage: ChaosStage) -> list[str]:
     until = time.monotonic() + SETTLE_S
     while (left := _left(stage)) and time.monotonic() < until:
         time.sleep(1.0)
-    return left + messages_left(stage)
+    return left + messages_left(stage, listened_until(stage.desk.notes()))
 
 
 def _left(stage: ChaosStage) -> list[str]:

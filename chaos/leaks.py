@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from channels.config import MAX_MESSAGE_BYTES
 from channels.errors import FrameError
 from channels.frame import parse_frame
 from channels.parcel import frames_for
+from channels.publish import DATA
 from channels.text import from_text
 from chaos.stage import ChaosStage
 from client.target import SERVICE
 from runs.faults import parse_failure
-from runs.lease import held_lanes, lane_returned_at
+from runs.lease import held_lanes
 from runs.objects import Objects
 
 if TYPE_CHECKING:
     from types_boto3_sqs.type_defs import MessageTypeDef
 
+LATE_S = 2.0
+# A process's age is known to a tick, the machine's to a hundredth of a second.
+CLOCK_S = 0.5
 KEPT = frozenset({"request.json", "input.npz", "output.npz", "record.json"})
 
 
@@ -37,46 +43,64 @@ def leases_left(stage: ChaosStage) -> list[str]:
 
 def invocations_left(notes: Iterable[Mapping[str, Any]]) -> list[str]:
     """Invocations that began, did not end, and whose process lives on."""
-    open_: Counter[tuple[int, str]] = Counter()
+    open_: dict[tuple[int, str], float] = {}
     for note in notes:
-        who = (note["pid"], f"run {note['run_id']} slot {note.get('slot')}")
-        open_[who] += {"begin": 1, "end": -1}.get(note["what"], 0)
-    return [f"process {pid}: {what}" for (pid, what), count in open_.items() if count > 0 and _lives(pid)]
+        who = (note["pid"], f"run {note['run_id']} slot {note.get('slot')} attempt {note.get('attempt')}")
+        if note["what"] == "begin":
+            open_[who] = note["time"]
+        elif note["what"] == "end":
+            open_.pop(who, None)
+    return [f"process {pid}: {what}" for (pid, what), began_at in open_.items() if _lives(pid, began_at)]
 
 
-def _lives(pid: int) -> bool:
+def _lives(pid: int, since: float) -> bool:
+    """Whether the process that had this number at a time still has it: the system gives numbers anew."""
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        uptime_s = float(Path("/proc/uptime").read_text().split()[0])
     except OSError:
         return False
+    started_at = time.time() - uptime_s + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return fields[0] != "Z" and started_at < since + CLOCK_S
 
 
-def messages_left(stage: ChaosStage) -> list[str]:
-    """Messages in the lanes that were sent before the last run there had ended: what came later, nobody can take.
+def listened_until(notes: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    """When rank 0 of the last run that listened to a lane's queues was done, in seconds since 1970, by lane."""
+    ended = {note["run_id"]: note["time"] for note in notes if note["what"] == "end" and note.get("slot") == 0}
+    until: dict[int, float] = {}
+    for note in notes:
+        if note["what"] == "listen":
+            until[note["lane"]] = max(until.get(note["lane"], 0.0), ended.get(note["run_id"], 0.0))
+    return until
 
-    Who returns a lane writes its lease; so S3 knows when that was, to the second.
+
+def messages_left(stage: ChaosStage, until: Mapping[int, float]) -> list[str]:
+    """Messages in the lanes that a run should have taken.
+
+    What came within LATE_S of the end of the last run that listened there, or later, nobody could take: the second
+    copy of a last message, or one whose sender had left. The next run that listens drops it.
+
+    until: as listened_until says.
     """
-    objects = Objects(stage.stage.s3, stage.stage.bucket)
     left = []
     for lane in range(stage.lanes):
-        returned = lane_returned_at(objects, lane)
         for slot in range(stage.ranks):
             name = f"{SERVICE}-{stage.stage.name}-lane-{lane}-slot-{slot}"
             url = stage.sqs.get_queue_url(QueueName=name)["QueueUrl"]
             while messages := _receive(stage, url):
-                early = [message for message in messages if _sent_at(message) < returned]
-                left += [f"lane {lane} slot {slot}: {describe(message['Body'], slot)}" for message in early]
+                early = [message for message in messages if _sent_at(message) < until.get(lane, 0.0) - LATE_S]
+                left += [f"lane {lane} slot {slot}: {describe(message, slot)}" for message in early]
     return left
 
 
-def describe(body: str, slot: int) -> str:
+def describe(message: Mapping[str, Any], slot: int) -> str:
     """What a message in the queue of a slot is: a worker's frames, or Lambda's word of a failure."""
+    body, attribute = message["Body"], message.get("MessageAttributes", {}).get(DATA)
     notice = parse_failure(body)
     if notice is not None:
         return f"notice of run {notice.run_id} attempt {notice.attempt}: {notice.fault.cause}"
     try:
-        frames = frames_for(slot, from_text(body) or b"")
+        frames = frames_for(slot, attribute["BinaryValue"] if attribute else from_text(body) or b"")
         headers = [parse_frame(frame, MAX_MESSAGE_BYTES).header for frame in frames]
     except FrameError:
         return "a message that is not ours"
@@ -92,6 +116,10 @@ def _sent_at(message: MessageTypeDef) -> float:
 
 def _receive(stage: ChaosStage, queue: str) -> Sequence[MessageTypeDef]:
     answer = stage.sqs.receive_message(
-        QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=0, MessageSystemAttributeNames=["SentTimestamp"]
+        QueueUrl=queue,
+        MaxNumberOfMessages=10,
+        WaitTimeSeconds=0,
+        MessageSystemAttributeNames=["SentTimestamp"],
+        MessageAttributeNames=[DATA],
     )
     return answer.get("Messages", [])

@@ -164,9 +164,3 @@ def held_lanes(objects: Objects, lanes: int) -> Sequence[Lease]:
     found = ((lane, objects.get(_key(lane))) for lane in range(lanes))
     leases = ((stored.now, _decode(lane, stored)) for lane, stored in found if stored is not None)
     return [lease for now, lease in leases if lease.run_id and lease.expires_at > now]
-
-
-def lane_returned_at(objects: Objects, lane: int) -> float:
-    """When a free lane was returned, in seconds since 1970 by S3's clock; 0 for one that was never used."""
-    stored = objects.get(_key(lane))
-    return 0.0 if stored is None else stored.written_at

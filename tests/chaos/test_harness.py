@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,6 +14,7 @@ import pytest
 
 from channels.frame import Frame, Header, pack_frame
 from channels.parcel import pack_parcel
+from channels.publish import DATA
 from channels.tags import ABORT, Tag
 from channels.text import to_text
 from channels.transport import Key, Outgoing
@@ -19,12 +22,9 @@ from chaos import harness
 from chaos.desk import Desk
 from chaos.errors import Interrupted
 from chaos.harness import RunEnd, Series, run_series
-from chaos.leaks import describe, messages_left
+from chaos.leaks import describe, invocations_left, listened_until, messages_left
 from chaos.plan import run_id
 from chaos.report import good, lines, summary
-from runs.lease import LaneTable
-from runs.objects import Objects
-from tests.runs.fakes import Clock, FakeS3
 
 RUN = "ab" * 16
 
@@ -90,24 +90,39 @@ class Queues:
         return {"Messages": found}
 
 
-@pytest.mark.parametrize(("sent_at", "left"), [(1_009.0, 1), (1_011.0, 0)])
+def ended_at(when: float) -> list[dict[str, Any]]:
+    """Notes of a run that listened to lane 0, and of a later one that did not."""
+    return [
+        {"what": "listen", "run_id": RUN, "lane": 0, "slot": 0, "time": when - 5},
+        {"what": "end", "run_id": RUN, "slot": 1, "time": when + 1},
+        {"what": "end", "run_id": RUN, "slot": 0, "time": when},
+        {"what": "end", "run_id": "by objects", "slot": 0, "time": when + 100},
+    ]
+
+
+@pytest.mark.parametrize(("sent_at", "left"), [(1_007.0, 1), (1_009.0, 0), (1_011.0, 0)])
 def test_a_message_is_left_behind_if_a_run_was_there_to_take_it(sent_at: float, left: int) -> None:
-    clock = Clock()
-    objects = Objects(cast(Any, FakeS3(clock)), "bucket")
-    table = LaneTable(objects, 1)
-    lease = table.acquire(RUN, 60, 0)
-    clock.now += 10
-    table.release(lease)
-    inner = SimpleNamespace(s3=objects._s3, bucket="bucket", name="local")
+    inner = SimpleNamespace(name="local")
     stage = SimpleNamespace(stage=inner, lanes=1, ranks=2, sqs=Queues(sent_at, "?"))
-    assert messages_left(cast(Any, stage)) == ["lane 0 slot 0: a message that is not ours"] * left
+    found = messages_left(cast(Any, stage), listened_until(ended_at(1_010.0)))
+    assert found == ["lane 0 slot 0: a message that is not ours"] * left
+
+
+def test_a_process_is_left_behind_if_it_is_still_the_same() -> None:
+    note = {"what": "begin", "run_id": RUN, "slot": 1, "attempt": 1, "pid": os.getpid()}
+    mine, formers = {**note, "time": time.time()}, {**note, "time": 1_000_000_000.0}
+    assert invocations_left([mine]) == [f"process {os.getpid()}: run {RUN} slot 1 attempt 1"]
+    assert invocations_left([formers]) == []
+    assert invocations_left([mine, {**mine, "what": "end"}]) == []
 
 
 def test_what_is_left_behind_is_named() -> None:
     header = Header(bytes.fromhex(RUN)[:4], 2, 1, Tag(ABORT), 1, 0, 0, 1, 0)
     frame = pack_frame(Frame(header, b""), b"k" * 32)
-    parcel = to_text(pack_parcel([Outgoing(Key(1, 0, Tag(ABORT)), frame)]))
-    assert describe(parcel, 0) == "run abababab... attempt 2: step -4 micro-batch 0 of slot 1"
+    parcel = pack_parcel([Outgoing(Key(1, 0, Tag(ABORT)), frame)])
+    name = "run abababab... attempt 2: step -4 micro-batch 0 of slot 1"
+    assert describe({"Body": to_text(parcel)}, 0) == name
+    assert describe({"Body": ".", "MessageAttributes": {DATA: {"BinaryValue": parcel}}}, 0) == name
     start = {"run_id": RUN, "attempt": 3, "slot": 1}
     notice = {"requestPayload": start, "responsePayload": {"errorType": "E", "errorMessage": "m"}}
-    assert describe(json.dumps(notice), 0) == f"notice of run {RUN} attempt 3: E: m"
+    assert describe({"Body": json.dumps(notice)}, 0) == f"notice of run {RUN} attempt 3: E: m"
