@@ -61,7 +61,8 @@ class Exchange:
     reduce: "sum", "max", "min", ... for the reducing kinds; empty for the others. Added in group order.
     maps:   prefix of the index tensors in this rank's shard for kind "rows": `<maps>.send_ptr` [P+1],
             `<maps>.send_rows` (local row numbers, by destination), `<maps>.recv_ptr` [P+1], `<maps>.recv_rows`
-            (row positions in the output, by source; the rank's own rows included), all int32, P = len(group).
+            (row positions in the output, by source; the rank's own rows included; -1 = the row is not kept), all int32,
+            P = len(group).
             A rank that holds no rows has no input, and must get some.
             Placed rows of a LiveTensor arrive as NaN in samples of which the source left out a row with NaN or Inf: the
             layer that reads them would have made them NaN (0 x NaN, 0 x Inf) were its weights dense.

@@ -19,7 +19,8 @@ class RowMaps:
 
     send[i]: rows that the i-th rank of the group reads; the own entry are the rows that stay. Equal ones are one
              object.
-    recv[i]: positions in the output, all different, of the rows that come from the i-th rank.
+    recv[i]: positions in the output, all different, of the rows that come from the i-th rank; -1 = not kept: a message
+             that is the same for several ranks has rows that this one does not read.
     """
 
     send: tuple[NDArray[np.int32], ...]
@@ -41,7 +42,8 @@ def row_maps(exchange: Exchange, weights: Mapping[str, NDArray[np.generic]]) -> 
     send = _segments(exchange, weights, "send", size)
     recv = _segments(exchange, weights, "recv", size)
     for rows in recv:
-        if rows.size and (rows.max() >= exchange.rows or np.unique(rows).size != rows.size):
+        kept = rows[rows >= 0]
+        if kept.size and (kept.max() >= exchange.rows or np.unique(kept).size != kept.size):
             raise ProgramError(f"step {exchange.step}: recv_rows: expected different rows below {exchange.rows}")
     return RowMaps(_interned(send), recv)
 
@@ -55,7 +57,7 @@ def _interned(parts: tuple[NDArray[np.int32], ...]) -> tuple[NDArray[np.int32], 
 def _segments(
     exchange: Exchange, weights: Mapping[str, NDArray[np.generic]], side: str, size: int
 ) -> tuple[NDArray[np.int32], ...]:
-    where = f"step {exchange.step}: {exchange.maps}.{side}"
+    where, least = f"step {exchange.step}: {exchange.maps}.{side}", -1 if side == "recv" and not exchange.reduce else 0
     try:
         ptr, rows = (weights[f"{exchange.maps}.{side}_{part}"] for part in ("ptr", "rows"))
     except KeyError as error:
@@ -63,6 +65,6 @@ def _segments(
     if ptr.dtype != np.int32 or rows.dtype != np.int32 or ptr.shape != (size + 1,) or rows.ndim != 1:
         raise ProgramError(f"{where}_ptr: expected int32 [{size + 1}] and int32 rows, got {ptr.dtype} {ptr.shape}")
     bounds = [int(bound) for bound in ptr.tolist()]
-    if bounds != sorted(bounds) or bounds[0] != 0 or bounds[-1] != rows.size or (rows.size and rows.min() < 0):
-        raise ProgramError(f"{where}_ptr: expected bounds from 0 to {rows.size} and rows >= 0")
+    if bounds != sorted(bounds) or bounds[0] != 0 or bounds[-1] != rows.size or rows.min(initial=0) < least:
+        raise ProgramError(f"{where}_ptr: expected bounds from 0 to {rows.size} and rows >= {least}")
     return tuple(rows[a:b].astype(np.int32) for a, b in pairwise(bounds))

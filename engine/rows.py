@@ -35,14 +35,28 @@ def exchange_rows(exchange: Exchange, value: Tensor | None, port: Port, maps: Ro
     others = [(i, rank) for i, rank in enumerate(exchange.group) if rank != port.rank]
     if take is not None:
         port.send(_messages([(rank, maps.send[i]) for i, rank in others if maps.send[i].size], take))
-    stays = maps.send[exchange.group.index(port.rank)]
-    mine = None if take is None else take(stays)  # while the others' rows are on their way
-    received = port.receive_all([rank for i, rank in others if maps.recv[i].size])
-    if take is None:
-        take = _taker(exchange, next(iter(received.values())))
+    at = {rank: i for i, rank in enumerate(exchange.group)}
+    kept: dict[int, Tensor] = {}  # no more of a part than is read: a rank may get many times what it reads
+    for rank, part in port.receive([rank for i, rank in others if maps.recv[i].size]):
+        if take is None:
+            take = _taker(exchange, part)
+        _check(part, take(np.zeros(0, np.int32)), maps.recv[at[rank]].size, _axis(exchange, part), rank)
+        kept[rank] = _kept(exchange, part, maps.recv[at[rank]])
+    assert take is not None, "_check_maps: a rank that holds nothing gets something"
     nothing = take(np.zeros(0, np.int32))
-    received[port.rank] = take(stays) if mine is None else mine
-    return _placed(exchange, nothing, [received.get(rank, nothing) for rank in exchange.group], maps)
+    kept[port.rank] = _kept(exchange, take(maps.send[at[port.rank]]), maps.recv[at[port.rank]])
+    places = [rows[rows >= 0] for rows in maps.recv]
+    return _placed(exchange, nothing, [kept.get(rank, nothing) for rank in exchange.group], places)
+
+
+def _kept(exchange: Exchange, part: Tensor, rows: NDArray[np.int32]) -> Tensor:
+    """The rows of a part that have a place in the output."""
+    if (rows >= 0).all():
+        return part
+    wanted = np.flatnonzero(rows >= 0)
+    if isinstance(part, LiveTensor):
+        return drop_dead(LiveTensor(part.values[wanted], part.samples, part.total))
+    return np.take(part, wanted, axis=_axis(exchange, part))
 
 
 def _messages(
@@ -67,14 +81,14 @@ def _axis(exchange: Exchange, value: Tensor) -> int:
     return 1 if isinstance(value, LiveTensor) else normal_axis(value, exchange.axis)
 
 
-def _placed(exchange: Exchange, nothing: Tensor, parts: list[Tensor], maps: RowMaps) -> Tensor:
-    """The output; `nothing` is of its kind, but without rows."""
+def _placed(exchange: Exchange, nothing: Tensor, parts: list[Tensor], places: list[NDArray[np.int32]]) -> Tensor:
+    """The output; `nothing` is of its kind, but without rows. places: by rank, of each row of its part."""
     axis = _axis(exchange, nothing)
-    for rank, part, rows in zip(exchange.group, parts, maps.recv, strict=True):
+    for rank, part, rows in zip(exchange.group, parts, places, strict=True):
         _check(part, nothing, rows.size, axis, rank)
     if isinstance(nothing, LiveTensor):
-        return _place_live(exchange, nothing, [part for part in parts if isinstance(part, LiveTensor)], maps)
-    return _place_dense(exchange, nothing, [part for part in parts if isinstance(part, np.ndarray)], maps, axis)
+        return _place_live(exchange, nothing, [part for part in parts if isinstance(part, LiveTensor)], places)
+    return _place_dense(exchange, nothing, [part for part in parts if isinstance(part, np.ndarray)], places, axis)
 
 
 def _taker(exchange: Exchange, value: Tensor) -> Callable[[NDArray[np.int32]], Tensor]:
@@ -113,10 +127,12 @@ def _dtype(tensor: Tensor) -> np.dtype[np.generic]:
     return tensor.values.dtype if isinstance(tensor, LiveTensor) else tensor.dtype
 
 
-def _place_live(exchange: Exchange, value: LiveTensor, parts: list[LiveTensor], maps: RowMaps) -> LiveTensor:
+def _place_live(
+    exchange: Exchange, value: LiveTensor, parts: list[LiveTensor], places: list[NDArray[np.int32]]
+) -> LiveTensor:
     samples = union_samples(parts, value.total)
     values = np.zeros((exchange.rows, samples.size), value.values.dtype)
-    for rows, part in zip(maps.recv, parts, strict=True):
+    for rows, part in zip(places, parts, strict=True):
         if exchange.reduce:
             values[rows] += _spread(part, samples)
         else:
@@ -134,10 +150,14 @@ def _spread(part: LiveTensor, samples: NDArray[np.int32]) -> NDArray[np.generic]
 
 
 def _place_dense(
-    exchange: Exchange, value: NDArray[np.generic], parts: list[NDArray[np.generic]], maps: RowMaps, axis: int
+    exchange: Exchange,
+    value: NDArray[np.generic],
+    parts: list[NDArray[np.generic]],
+    places: list[NDArray[np.int32]],
+    axis: int,
 ) -> NDArray[np.generic]:
     output = np.zeros((*value.shape[:axis], exchange.rows, *value.shape[axis + 1 :]), value.dtype)
-    for rows, part in zip(maps.recv, parts, strict=True):
+    for rows, part in zip(places, parts, strict=True):
         where = (slice(None),) * axis + (rows,)
         if exchange.reduce:
             output[where] += part

@@ -15,8 +15,8 @@ class RowMaps:
     """One rank's maps, as the machine reads them; see engine.program.Exchange.maps.
 
     send_ptr, recv_ptr:   [P + 1] int32.
-    send_rows, recv_rows: int32; positions within the rows held, and within the rows wanted.
-    rows:                 number of rows wanted.
+    send_rows, recv_rows: int32; positions within the rows held, and within the rows kept, -1 for one that is not.
+    rows:                 number of rows kept.
     """
 
     send_ptr: Rows
@@ -27,17 +27,27 @@ class RowMaps:
 
 
 def row_maps(
-    held: tuple[Rows, ...], wanted: tuple[Rows, ...], rank: int, place: NDArray[np.int64] | None = None
+    held: tuple[Rows, ...],
+    wanted: tuple[Rows, ...],
+    rank: int,
+    place: NDArray[np.int64] | None = None,
+    kept: Rows | None = None,
 ) -> RowMaps:
     """The maps of one rank.
 
-    held, wanted: by rank, numbers of the rows that it holds and wants, ascending.
+    held, wanted: by rank, numbers of the rows that it holds and gets, ascending.
     place:        [n] of each row in a message; None = ascending by number.
+    kept:         of the rows that this rank gets, those that it needs; None = all.
     """
     size = 1 + max((int(rows[-1]) for rows in (*held, *wanted) if rows.size), default=-1)
     sends = _in_each(held[rank], wanted, size, place)
     receives = _in_each(wanted[rank], held, size, place)
-    return RowMaps(*_packed(sends), *_packed(receives), rows=wanted[rank].size)
+    if kept is None:
+        return RowMaps(*_packed(sends), *_packed(receives), rows=wanted[rank].size)
+    position = np.full(size, -1, np.int32)
+    position[kept] = np.arange(kept.size, dtype=np.int32)
+    receives = [position[wanted[rank][rows]] for rows in receives]
+    return RowMaps(*_packed(sends), *_packed(receives), rows=kept.size)
 
 
 def rows_between(held: tuple[Rows, ...], wanted: tuple[Rows, ...]) -> NDArray[np.int64]:

@@ -95,10 +95,14 @@ class _Rank:
         layer: str,
         reduce: str = "",
         place: NDArray[np.int64] | None = None,
+        reads: Owned | None = None,
     ) -> Step:
-        """An exchange of the rows that others want. place: of each row in a message; None = by number."""
+        """An exchange of the rows that others want.
+
+        place: of each row in a message; None = by number. reads: what ranks keep of what they get; None = all.
+        """
         prefix = target
-        maps = row_maps(held, wanted, self.rank, place)
+        maps = row_maps(held, wanted, self.rank, place, reads[self.rank] if reads else None)
         exchange = Exchange(
             0, "rows", source, target, self.group, axis=1, reduce=reduce, maps=prefix, rows=maps.rows, layer=layer
         )
@@ -160,7 +164,9 @@ def _row(rank: _Rank) -> Iterator[Step]:
     for i, layer in enumerate(plan.layers):
         if i and plan.exchanges[i]:
             names = rank.live(f"own{i}"), rank.live(f"in{i}")
-            yield rank.rows(*names, plan.owned[i], plan.wanted[i], layer.name, place=plan.places[i])
+            yield rank.rows(
+                *names, plan.owned[i], plan.wanted[i], layer.name, place=plan.places[i], reads=plan.reads[i]
+            )
         source, inputs = _row_inputs(rank, i)
         outputs = plan.owned[i + 1][rank.rank]
         yield rank.multiply(i, source, rank.live(f"own{i + 1}"), outputs, inputs, "sparse_layer")
@@ -178,7 +184,7 @@ def _row_entry(rank: _Rank) -> Iterator[Step]:
     if _entry_by_rows(plan):
         yield rank.enter(rank.live("own0"))
         held = rank.live("own0") if rank.where(source) else ""
-        yield rank.rows(held, rank.live("in0"), plan.at_entry, plan.wanted[0], plan.source)
+        yield rank.rows(held, rank.live("in0"), plan.at_entry, plan.wanted[0], plan.source, reads=plan.reads[0])
         return
     yield rank.enter(rank.live("own0"))
     if source == ROOT:
@@ -193,10 +199,10 @@ def _entry_by_rows(plan: ChainPlan) -> bool:
 
 
 def _row_inputs(rank: _Rank, number: int) -> tuple[str, Rows]:
-    """What a rank computes a layer from: the rows it got, or those it has."""
+    """What a rank computes a layer from: the rows it reads of those it got, or all it has."""
     plan = rank.plan
     if plan.exchanges[number] if number else _entry_by_rows(plan):
-        return rank.live(f"in{number}"), plan.wanted[number][rank.rank]
+        return rank.live(f"in{number}"), plan.reads[number][rank.rank]
     whole = number == 0 and plan.choice.inputs[0] != Shard(1)
     return rank.live(f"own{number}"), rank.everything[0] if whole else plan.owned[number][rank.rank]
 

@@ -68,7 +68,7 @@ class ChainPlan:
 
     @cached_property
     def wanted(self) -> tuple[Owned, ...]:
-        """row: the neurons that each rank has when it computes layer i."""
+        """row: the neurons that each rank has or gets before layer i: those that it reads, and what comes with them."""
         return tuple(self._got(number) for number in range(len(self.layers)))
 
     def _got(self, number: int) -> Owned:
