@@ -53,10 +53,7 @@ def _kept(exchange: Exchange, part: Tensor, rows: NDArray[np.int32]) -> Tensor:
     """The rows of a part that have a place in the output."""
     if (rows >= 0).all():
         return part
-    wanted = np.flatnonzero(rows >= 0)
-    if isinstance(part, LiveTensor):
-        return drop_dead(LiveTensor(part.values[wanted], part.samples, part.total))
-    return np.take(part, wanted, axis=_axis(exchange, part))
+    return _taker(exchange, part)(np.flatnonzero(rows >= 0).astype(np.int32))
 
 
 def _messages(

@@ -111,6 +111,28 @@ def test_sample_with_nan_or_inf_in_a_row_left_out_arrives_as_nan(bad: float) -> 
     np.testing.assert_array_equal(dense_of(outputs[1]), np.array([[np.nan], [2]], np.float32))
 
 
+@pytest.mark.parametrize("sparse", [True, False])
+def test_rows_that_are_not_kept_leave_nothing_behind(sparse: bool) -> None:
+    whole = np.array([[1, 2, 0], [0, 4, 0], [5, 0, 0]], np.float32)
+    maps = [{**_pack("send", [[0, 1, 2], [0, 1, 2]]), **_pack("recv", [[-1, 0, 1], []])}]
+    maps.append({**_pack("send", [[], []]), **_pack("recv", [[1, -1, 0], []])})
+    inputs: list[Tensor | None] = [live(whole), live(whole[:, :0])] if sparse else [whole, whole[:, :0]]
+    outputs = exchange_all([_placing(2, 2, axis=1), _placing(2, 2, axis=1)], inputs, maps)
+    np.testing.assert_array_equal(dense_of(outputs[0]), whole[:, [1, 2]])
+    np.testing.assert_array_equal(dense_of(outputs[1]), whole[:, [2, 0]])
+    if isinstance(outputs[1], LiveTensor):
+        assert outputs[1].samples.tolist() == [0, 2]  # the second sample is alive in the dropped row alone
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_sample_with_nan_or_inf_in_a_row_that_is_not_kept_is_nan(bad: float) -> None:
+    whole = np.array([[bad, 1], [0, 2]], np.float32)
+    maps = [{**_pack("send", [[0, 1], [0, 1]]), **_pack("recv", [[0, 1], []])}]
+    maps.append({**_pack("send", [[], []]), **_pack("recv", [[-1, 0], []])})
+    outputs = exchange_all([_placing(2, 2), _placing(1, 2)], [live(whole), live(whole[:, :0])], maps)
+    np.testing.assert_array_equal(dense_of(outputs[1]), np.array([[np.nan], [2]], np.float32))
+
+
 def test_rows_of_another_kind_or_number_are_refused() -> None:
     maps = _maps([[0], [1]], [[0, 1], []])
     for other in (np.ones((3, 1), np.float32), live(np.ones((4, 1), np.float32)), live(np.ones((3, 1)))):
@@ -125,6 +147,7 @@ def test_rows_of_another_kind_or_number_are_refused() -> None:
         ({"m.send_ptr": np.array([0, 2, 1], np.int32)}, "expected bounds from 0"),
         ({"m.recv_ptr": np.array([1, 1, 1], np.int32)}, "expected bounds from 0"),
         ({"m.send_rows": np.array([-1], np.int32)}, "rows >= 0"),
+        ({"m.recv_rows": np.array([-2], np.int32)}, "rows >= -1"),
         ({"m.recv_rows": np.array([5], np.int32)}, "different rows below 2"),
         ({"m.recv_rows": np.array([0.5])}, "int32 rows"),
         ({"m.recv_ptr": np.array([0, 2, 2], np.int32), "m.recv_rows": np.array([0, 0], np.int32)}, "different rows"),

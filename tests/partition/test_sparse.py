@@ -14,12 +14,15 @@ from client.verify import reference, run_split, verify
 from engine.codec import program_from_json
 from engine.program import Exchange, Run
 from partition import InvalidModelError, Options, compile_model
-from partition.compile import prepare
+from partition.compile import lay_out, prepare
 from partition.sparse.assignment import contiguous
 from partition.sparse.layers import SparseLayer, inputs_read, outputs_fed, part_of
 from partition.sparse.maps import row_maps, rows_sent
+from partition.sparse.parts import chain_part
 from partition.sparse.weights import from_dense, take_sparse
 from tests.partition import models
+from zoo.graphchallenge import Options as ChallengeOptions
+from zoo.graphchallenge import graphchallenge_1024
 
 STRATEGIES = ("batch", "row", "column", "auto")
 
@@ -204,6 +207,27 @@ def test_row_maps_bring_every_wanted_row_to_its_place() -> None:
             got[places] = held[source][sent]
         np.testing.assert_array_equal(got, wanted[target])
     assert rows_sent(held, wanted) == 3
+
+
+def test_rows_that_come_but_are_not_read_have_no_place() -> None:
+    held = tuple(np.array(rows, np.int32) for rows in ([0, 3, 4], [1, 2, 5]))
+    wanted = tuple(np.array(rows, np.int32) for rows in ([1, 3], [0, 4, 5]))
+    maps = row_maps(held, wanted, 1, kept=np.array([4, 5], np.int32))
+    assert maps.rows == 2
+    assert maps.recv_rows.tolist() == [-1, 0, 1]
+    assert maps.recv_ptr.tolist() == [0, 2, 3]
+
+
+def test_a_rank_holds_no_more_of_a_shared_message_than_it_reads(tmp_path: Path) -> None:
+    """Equal neurons make one message for all ranks the cheapest; most of it is read by nobody in particular."""
+    prepared = prepare(graphchallenge_1024.build(ChallengeOptions(layers=12), tmp_path), Options())
+    _, layout = lay_out(prepared, "row", 8, Options())
+    (plan,) = (chain for part in layout.places for chain in part.chains.values())
+    (first, *_) = (number for number, travels in enumerate(plan.exchanges) if number and travels)
+    assert sum(map(len, plan.reads[first])) < sum(map(len, plan.wanted[first]))
+    for rank in range(8):
+        exchanges = [one for one in chain_part(plan, rank).instructions if isinstance(one, Exchange)]
+        assert [one.rows for one in exchanges if one.input.endswith(f"own{first}")] == [plan.reads[first][rank].size]
 
 
 def test_sparse_weights_leave_a_typed_placeholder_and_no_non_zero_is_lost() -> None:
