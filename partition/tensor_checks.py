@@ -129,11 +129,12 @@ def _check_location(name: str, location: str, base_dir: Path | None) -> None:
         raise UnsafeModelError(f"initializer {name!r}: expected external data in the model's folder, got {location!r}")
     try:
         target = (root / location).resolve()
+        is_file = target.is_file()
     except (OSError, RuntimeError) as error:  # links that lead to each other, or a name that no file can have
         raise UnsafeModelError(f"initializer {name!r}: expected external data in a file, got {location!r}") from error
     if not target.is_relative_to(root):
         raise UnsafeModelError(f"initializer {name!r}: expected external data in the model's folder, got {location!r}")
-    if not target.is_file():
+    if not is_file:
         raise InvalidModelError(f"initializer {name!r}: expected its external data in {location!r}, got no such file")
 
 
