@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass
 from runs.errors import LeaseLost, NoFreeLane
 from runs.objects import Objects, Stored
 
-# Who waits for long asks less and less often: many that ask all the time would keep S3 busy, and pay for it.
-RETRY_S, SLOWER, MAX_RETRY_S = 0.25, 1.3, 3.0
+# Many that ask all the time would keep S3 busy, and pay for it. All ask as often: who has waited long must not be
+# overtaken by who has just come.
+RETRY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class LaneTable:
         Raises:
             NoFreeLane: all are leased to other runs.
         """
-        waited, retry_s = 0.0, RETRY_S
+        waited = 0.0
         while True:
             for lane in random.sample(range(self._lanes), self._lanes):
                 lease = self._try(lane, run_id, duration_s)
@@ -65,9 +66,9 @@ class LaneTable:
                     f"no free lane: all {self._lanes} are in use, waited {waited:.1f} s: "
                     "try again, or deploy with more lanes"
                 )
-            pause = min(retry_s * random.uniform(0.5, 1.5), max(wait_s - waited, 0.01))
+            pause = min(RETRY_S * random.uniform(0.5, 1.5), max(wait_s - waited, 0.01))
             self._sleep(pause)
-            waited, retry_s = waited + pause, min(retry_s * SLOWER, MAX_RETRY_S)
+            waited += pause
 
     def reclaim(self, run_id: str, duration_s: float) -> Lease | None:
         """Lease again the lane that a run's dead coordinator held, under a new epoch; None when it held none."""

@@ -1,4 +1,4 @@
-"""Who waits for a lane asks less and less often, and no longer than it may; a lane is returned once."""
+"""Who waits for a lane asks now and then, as often as the others, and no longer than it may; a lane is returned once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from runs.errors import NoFreeLane
-from runs.lease import MAX_RETRY_S, LaneTable
+from runs.lease import LaneTable
 from runs.objects import Objects
 from tests.runs.fakes import Clock, FakeS3
 
@@ -19,9 +19,9 @@ def test_many_that_wait_for_long_do_not_keep_s3_busy() -> None:
     with pytest.raises(NoFreeLane, match=r"waited 60\.0 s"):
         LaneTable(objects, 1, sleep=pauses.append).acquire("second", 10, 60)
     assert sum(pauses) == pytest.approx(60, abs=0.1)
-    assert len(pauses) < 60
-    assert pauses[0] < 0.5
-    assert max(pauses) > MAX_RETRY_S / 2
+    assert len(pauses) < 120
+    # Nor does one that has come a minute ago ask less often than one that has just come.
+    assert sum(pauses[-21:-1]) < 2 * sum(pauses[:20])
 
 
 def test_a_lane_that_is_returned_soon_is_found_soon() -> None:
@@ -36,7 +36,7 @@ def test_a_lane_that_is_returned_soon_is_found_soon() -> None:
             table.release(held)
 
     assert LaneTable(objects, 1, sleep=sleep).acquire("second", 10, 60).epoch == 2
-    assert sum(pauses) < 2
+    assert sum(pauses) < 5
 
 
 def test_a_lane_whose_return_was_answered_late_is_returned() -> None:
