@@ -1,4 +1,4 @@
-"""Who waits for a lane asks now and then, as often as the others, and no longer than it may; a lane is returned once."""
+"""Who waits for a lane asks now and then, as often as others, and no longer than it may; a lane is returned once."""
 
 from __future__ import annotations
 
