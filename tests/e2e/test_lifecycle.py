@@ -7,7 +7,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +134,7 @@ def test_three_runs_at_once_over_two_lanes_are_all_right(
 
 
 def test_a_quota_too_small_for_the_ranks_is_one_line_and_leaves_nothing(
-    tmp_path: Path, stack_package: Path, digits: Digits, digits_expected: NDArray[np.float32]
+    tmp_path: Path, stack_package: Path, digits: Digits
 ) -> None:
     cloud = EmbeddedCloud(tmp_path / "cloud")
     try:
@@ -151,12 +150,6 @@ def test_a_quota_too_small_for_the_ranks_is_one_line_and_leaves_nothing(
         assert leases(small) == []
         small.client.register("digits-mlp", name="narrow", strategy="row", workers=3)
         assert small.client.infer("narrow", digits).status == "done"
-        # Three runs of three ranks over four slots: starts and requests are refused, and come again.
-        with ThreadPoolExecutor(3) as pool:
-            asked = [pool.submit(small.client.infer, "narrow", digits, lane_wait_s=60) for _ in range(3)]
-            answers = [answer.result().outputs["y"] for answer in asked]
-        assert all(np.abs(y - digits_expected).max() <= 1e-5 for y in answers)
-        assert leases(small) == []
     finally:
         cloud.down()
 
