@@ -1,4 +1,4 @@
-"""A short series of `fsd chaos` on a cloud of its own, and with `-m soak` the proof that it would notice."""
+"""With `-m soak`: a short series of `fsd chaos` on a cloud of its own, and the proof that it would notice."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def figures(stage: ChaosStage, cases: list[Case], series: Series) -> dict[str, A
     return summary(series, run_series(stage, cases, series, told=lambda _end: None), 0.0)
 
 
+@pytest.mark.soak
 def test_a_short_series_ends_in_right_answers_only_and_leaves_nothing(tmp_path: Path, stack_package: Path) -> None:
     with stage_among_faults(tmp_path, stack_package) as (stage, cases):
         found = figures(stage, cases, Series(RUNS, SEED, scale=measure_scale(stage, cases)))
