@@ -66,7 +66,7 @@ class Job:
         try:
             return self._drive(inputs, answer_by)
         except Superseded:
-            return self.files.record() or running(self.request.run_id)
+            return self.files.ended() or running(self.request.run_id)
         except Exception as error:  # noqa: BLE001 - the run's record says how it ended, whatever it was
             return self.fail(error)
 
@@ -76,7 +76,7 @@ class Job:
             if not isinstance(error, Cancelled):
                 self.tenure = self._tenures.renew(self.tenure)
         except Superseded:
-            return self.files.record() or running(self.request.run_id)
+            return self.files.ended() or running(self.request.run_id)
         except Cancelled as cancelled:
             error = cancelled
         if not isinstance(error, RunError):
@@ -170,6 +170,8 @@ class Job:
         self._log.info("end", status=head["status"], seconds=answer["seconds"], error=head.get("error"))
         leftovers = self._leftovers(cancelled=head["status"] == "cancelled")
         final = self.files.finish(answer, calls, lambda counted: bill(counted, usage), leftovers)
+        if self.progress.abandoned:
+            self.files.sweep_late()  # what came between the clean-up and the record: the late look whether there is one
         if "usd" in final:  # a record that is not this run's has none
             self._log.metrics(self.service.settings.stage, _metrics(final))
         return final

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,6 @@ GRACE_S = 30.0
 _RESULT = ("request.json", "input.npz", "output.npz", "record.json")
 # Who drives a run is known until its record is there.
 _KEPT = (*_RESULT, "driver.json")
-_LATE = ("claims/", "x/")  # what workers write
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ class RunFiles:
 
         final = with_own_cost(calls, lambda counted: answer | bill(counted), price)
         if not self._create_once("record.json", json.dumps(final).encode()):
-            return self.record() or final
+            return self.ended() or final
         if letter:
             self.objects.put(dead_letter_key(self.run_id), letter)
         for name in leftovers:
@@ -130,19 +129,27 @@ class RunFiles:
 
     def sweep(self) -> None:
         """Delete what the run needed only while it ran: messages, claims, progress."""
-        kept = {self.key(name) for name in _KEPT}
-        for page in self.objects.keys(self.key("")):
-            self.objects.delete([key for key in page if key not in kept])
-        self._sweep_exchange()
+        self._sweep(_KEPT)
+
+    def ended(self) -> dict[str, Any] | None:
+        """The record of a run that another process drives or drove; None while it goes on.
+
+        A process that was frozen for so long that the run ended without it takes away what it has written since.
+        """
+        record = self.record()
+        if record is not None:
+            self.sweep_late()
+        return record
 
     def sweep_late(self) -> None:
-        """Delete claims and messages of an ended run: a worker that came after the clean-up leaves nothing behind."""
-        for name in _LATE:
-            for page in self.objects.keys(self.key(name)):
-                self.objects.delete(page)
-        self._sweep_exchange()
+        """Delete all but the result of a run that has ended: who came after the clean-up leaves nothing behind."""
+        self._sweep(_RESULT)
 
-    def _sweep_exchange(self) -> None:
+    def _sweep(self, names: Collection[str]) -> None:
+        """Delete what is not one of these."""
+        kept = {self.key(name) for name in names}
+        for page in self.objects.keys(self.key("")):
+            self.objects.delete([key for key in page if key not in kept])
         if self.exchange is not None:
             for page in self.exchange.keys(self.key("")):
                 self.exchange.delete(page)

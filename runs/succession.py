@@ -166,7 +166,7 @@ class Succession:
         return progress
 
     def _as_it_is(self) -> dict[str, Any]:
-        return self.files.record() or running(self.files.run_id)
+        return self.files.ended() or running(self.files.run_id)
 
     def _vacant(self, term: int) -> Tenure | None:
         """The newest term, where nobody drives the run: left in `term`, or dead; else None."""

@@ -105,7 +105,20 @@ class Tenures:
             Superseded, Cancelled: it is over.
         """
         until, number = self._now() + LEASE_S, attempt or tenure.attempt
-        return self._update(replace(tenure, expires_at=until, attempt=number, refused=refused or tenure.refused))
+        renewed = self._update(replace(tenure, expires_at=until, attempt=number, refused=refused or tenure.refused))
+        if not tenure.etag:
+            self._check_unended(tenure)
+        return renewed
+
+    def _check_unended(self, mine: Tenure) -> None:
+        """A first term that is written when the run has ended already: its driver was frozen meanwhile.
+
+        Raises:
+            Superseded: so it is; what was written is deleted.
+        """
+        if self._objects.get(f"runs/{self._run_id}/record.json") is not None:
+            self._objects.remove(self._key)
+            raise Superseded(f"run {self._run_id}: term {mine.term} is over, the run has ended")
 
     def hand(self, tenure: Tenure, within_s: float) -> Tenure:
         """Let the next driver take over, which comes `within_s`.

@@ -169,6 +169,44 @@ def test_a_zombie_that_ends_after_its_successor_changes_nothing(world: World) ->
     assert world.left() == RESULT
 
 
+@pytest.mark.parametrize("ends", ["answers", "fails", "hands over"])
+def test_a_zombie_that_wakes_after_the_end_leaves_nothing_of_what_it_sends(world: World, ends: str) -> None:
+    zombie = world.dies_in_its_first_term()
+    answer = world.infer(EVENT)
+    sent = zombie.files.key("x/1-1/0/0/0")
+
+    def inputs() -> Any:
+        world.service.objects.put(sent, b"late")
+        if ends == "fails":
+            raise ValueError("whatever")
+        return decode_inputs(zombie.request, zombie.manifest.inputs)
+
+    if ends == "hands over":
+        inputs()
+        zombie.hand_over()
+        (event,) = world.calls.invoked
+        assert world.infer(event) == answer
+    else:
+        assert zombie.run(inputs, None) == answer
+    assert world.left() == RESULT
+
+
+def test_what_comes_between_clean_up_and_record_is_deleted_after_the_record(world: World) -> None:
+    zombie = world.dies_in_its_first_term()
+    late = zombie.files.key("x/1-1/abort")
+    store = world.s3.put_object
+
+    def put_object(**what: Any) -> Any:
+        if what["Key"].endswith("record.json"):
+            store(late, b"late")
+        return store(**what)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.s3, "put_object", put_object)
+        world.infer(EVENT)
+    assert world.left() == RESULT
+
+
 def test_a_zombie_that_fails_while_its_successor_computes_writes_no_record(world: World) -> None:
     zombie = world.dies_in_its_first_term()
     world.drives()

@@ -85,6 +85,13 @@ def test_a_copy_of_a_hand_over_finds_it_taken(s3: FakeS3) -> None:
     assert _current(s3).state == "driving"
 
 
+def test_a_first_term_is_not_written_any_more_when_the_run_has_ended(s3: FakeS3) -> None:
+    s3.put_object(f"runs/{RUN}/record.json", b"{}")
+    with pytest.raises(Superseded, match="has ended"):
+        _tenures(s3).renew(Tenure())
+    assert KEY not in s3.held
+
+
 @pytest.mark.parametrize("act", ["renew", "hand"])
 def test_a_zombie_learns_that_its_term_is_over(s3: FakeS3, clock: Clock, act: str) -> None:
     zombie = _tenures(s3).renew(Tenure())
