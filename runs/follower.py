@@ -61,7 +61,7 @@ def follow(service: Service, start: StartMessage, invocation: Invocation) -> dic
         log.info("left", reason=str(error))
         claims.leave(start.slot, life.value)
         if files.has_ended():
-            files.sweep_late()
+            files.sweep_sent()
         return {"status": "left", "reason": str(error)}
     except Exception:
         claims.leave(start.slot, life.value)

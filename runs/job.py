@@ -171,7 +171,7 @@ class Job:
         leftovers = self._leftovers(cancelled=head["status"] == "cancelled")
         final = self.files.finish(answer, calls, lambda counted: bill(counted, usage), leftovers)
         if self.progress.abandoned:
-            self.files.sweep_late()  # what came between the clean-up and the record: the late look whether there is one
+            self.files.sweep_ended()  # what came between clean-up and record: who comes later looks for the record
         if "usd" in final:  # a record that is not this run's has none
             self._log.metrics(self.service.settings.stage, _metrics(final))
         return final

@@ -27,6 +27,7 @@ GRACE_S = 30.0
 _RESULT = ("request.json", "input.npz", "output.npz", "record.json")
 # Who drives a run is known until its record is there.
 _KEPT = (*_RESULT, "driver.json")
+_SENT = ("claims/", "x/")  # what workers write
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,29 @@ class RunFiles:
         """Delete what the run needed only while it ran: messages, claims, progress."""
         self._sweep(_KEPT)
 
+    def sweep_ended(self) -> None:
+        """Delete all but the result of a run that has ended: what came after its clean-up."""
+        self._sweep(_RESULT)
+
+    def sweep_sent(self) -> None:
+        """The same for a worker, which may delete only what workers write."""
+        for name in _SENT:
+            for page in self.objects.keys(self.key(name)):
+                self.objects.delete(page)
+        self._sweep_exchange()
+
+    def _sweep(self, names: Collection[str]) -> None:
+        """Delete what is not one of these."""
+        kept = {self.key(name) for name in names}
+        for page in self.objects.keys(self.key("")):
+            self.objects.delete([key for key in page if key not in kept])
+        self._sweep_exchange()
+
+    def _sweep_exchange(self) -> None:
+        if self.exchange is not None:
+            for page in self.exchange.keys(self.key("")):
+                self.exchange.delete(page)
+
     def ended(self) -> dict[str, Any] | None:
         """The record of a run that another process drives or drove; None while it goes on.
 
@@ -138,21 +162,8 @@ class RunFiles:
         """
         record = self.record()
         if record is not None:
-            self.sweep_late()
+            self.sweep_ended()
         return record
-
-    def sweep_late(self) -> None:
-        """Delete all but the result of a run that has ended: who came after the clean-up leaves nothing behind."""
-        self._sweep(_RESULT)
-
-    def _sweep(self, names: Collection[str]) -> None:
-        """Delete what is not one of these."""
-        kept = {self.key(name) for name in names}
-        for page in self.objects.keys(self.key("")):
-            self.objects.delete([key for key in page if key not in kept])
-        if self.exchange is not None:
-            for page in self.exchange.keys(self.key("")):
-                self.exchange.delete(page)
 
     def record(self) -> dict[str, Any] | None:
         """The answer, or None while the run goes on."""

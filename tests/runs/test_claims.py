@@ -80,6 +80,6 @@ def test_what_came_after_the_clean_up_is_deleted_and_the_answer_kept(objects: Ob
     for name in ("x/1-13/-1/0/1", "record.json"):
         objects.put(files.key(name), b"{}")
     assert files.has_ended()
-    files.sweep_late()
+    files.sweep_sent()
     assert [key for page in objects.keys(files.key("")) for key in page] == [files.key("record.json")]
     objects.remove(files.key("record.json"))

@@ -77,7 +77,7 @@ def test_objects_are_exchanged_by_the_directory_bucket_where_there_is_one(bucket
     assert all(key.startswith(f"runs/{RUN}/x/") for key in buckets.names(used))
 
 
-@pytest.mark.parametrize("sweep", [RunFiles.sweep, RunFiles.sweep_late])
+@pytest.mark.parametrize("sweep", [RunFiles.sweep, RunFiles.sweep_ended, RunFiles.sweep_sent])
 def test_the_clean_up_of_a_run_empties_both_buckets_of_it_alone(sweep: Any) -> None:
     buckets = Buckets()
     other = f"runs/{'d' * 32}/x/1-7/0/3"
