@@ -6,6 +6,7 @@ expects, and at the end of a run no request is left behind that would swallow th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from types_boto3_sqs.type_defs import MessageTypeDef
 
 BATCH = SQS_BATCH.value
+# What was received is deleted within this time of the next, long before the queues' visibility timeout is over.
+DELETE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class QueueReceiver:
         self._receives: set[Future[list[Incoming]]] = set()
         self._deletes = Background(pool)
         self._receipts: list[str] = []
+        self._delete_by = 0.0
 
     def poll(self, timeout_s: float, left_s: float) -> list[Incoming]:
         """Return the messages of one receive, or nothing after `timeout_s`; `left_s` until nobody waits any more.
@@ -69,6 +73,7 @@ class QueueReceiver:
         Raises:
             TransportError: if the service refuses the call after all retries.
         """
+        self._delete_due()
         while len(self._receives) < self._polling.receivers:
             self._receives.add(self._pool.submit(self._receive, self._long_poll_s(left_s)))
         done, _ = wait(self._receives, timeout_s, return_when=FIRST_COMPLETED)
@@ -108,9 +113,16 @@ class QueueReceiver:
         return messages
 
     def delete(self, messages: Sequence[Incoming]) -> None:
-        """Delete messages, by tens, in the background; the last few when drained."""
+        """Delete messages, by tens or after DELETE_S, in the background; the last few when drained."""
+        if not self._receipts:
+            self._delete_by = time.monotonic() + DELETE_S
         self._receipts += dict.fromkeys(m.receipt for m in messages)
+        self._delete_due()
+
+    def _delete_due(self) -> None:
         while len(self._receipts) >= BATCH:
+            self._start_delete()
+        if self._receipts and time.monotonic() > self._delete_by:
             self._start_delete()
 
     def _start_delete(self) -> None:

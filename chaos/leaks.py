@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from channels.config import MAX_MESSAGE_BYTES
 from channels.errors import FrameError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from types_boto3_sqs.type_defs import MessageTypeDef
 
 LATE_S = 2.0
+VISIBLE: Final = "ApproximateNumberOfMessages"
+HIDDEN: Final = "ApproximateNumberOfMessagesNotVisible"
 # A process's age is known to a tick, the machine's to a hundredth of a second.
 CLOCK_S = 0.5
 KEPT = frozenset({"request.json", "input.npz", "output.npz", "record.json"})
@@ -75,7 +77,7 @@ def listened_until(notes: Sequence[Mapping[str, Any]]) -> dict[int, float]:
 
 
 def messages_left(stage: ChaosStage, until: Mapping[int, float]) -> list[str]:
-    """Messages in the lanes that a run should have taken.
+    """Messages in the lanes that a run should have taken, or that a process had when it died.
 
     What came within LATE_S of the end of the last run that listened there, or later, nobody could take: the second
     copy of a last message, or one whose sender had left. The next run that listens drops it.
@@ -87,8 +89,11 @@ def messages_left(stage: ChaosStage, until: Mapping[int, float]) -> list[str]:
         for slot in range(stage.ranks):
             name = f"{SERVICE}-{stage.stage.name}-lane-{lane}-slot-{slot}"
             url = stage.sqs.get_queue_url(QueueName=name)["QueueUrl"]
-            while messages := _receive(stage, url):
-                early = [message for message in messages if _sent_at(message) < until.get(lane, 0.0) - LATE_S]
+            found = stage.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[VISIBLE, HIDDEN])["Attributes"]
+            if int(found[HIDDEN]):
+                left.append(f"lane {lane} slot {slot}: {found[HIDDEN]} messages that were received and not deleted")
+            if int(found[VISIBLE]):
+                early = [one for one in _look(stage, url) if _sent_at(one) < until.get(lane, 0.0) - LATE_S]
                 left += [f"lane {lane} slot {slot}: {describe(message, slot)}" for message in early]
     return left
 
@@ -114,11 +119,13 @@ def _sent_at(message: MessageTypeDef) -> float:
     return float(message["Attributes"]["SentTimestamp"]) / 1000
 
 
-def _receive(stage: ChaosStage, queue: str) -> Sequence[MessageTypeDef]:
+def _look(stage: ChaosStage, queue: str) -> Sequence[MessageTypeDef]:
+    """Up to ten messages; they stay there."""
     answer = stage.sqs.receive_message(
         QueueUrl=queue,
         MaxNumberOfMessages=10,
         WaitTimeSeconds=0,
+        VisibilityTimeout=0,
         MessageSystemAttributeNames=["SentTimestamp"],
         MessageAttributeNames=[DATA],
     )

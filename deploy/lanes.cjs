@@ -21,7 +21,8 @@ function queue(service, lane, slot) {
       QueueName: `${service}-lane-${lane}-slot-${slot}`,
       // Seconds. A run lasts 15 minutes at the most; what is older belongs to nobody.
       MessageRetentionPeriod: 3600,
-      VisibilityTimeout: 120,
+      // Received and not deleted for so long: who had it is dead, or slow and drops the second copy. runs/drain.py waits.
+      VisibilityTimeout: 20,
       ReceiveMessageWaitTimeSeconds: 20,
       SqsManagedSseEnabled: true,
     },

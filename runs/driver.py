@@ -18,7 +18,7 @@ from bundle.manifest import Manifest
 from runs.choice import BY_LANE, choose_channel, wanted_channel
 from runs.claims import Claims
 from runs.coordinator import Coordinator, Outcome
-from runs.drain import drain_lane
+from runs.drain import drain_lane, drain_later
 from runs.errors import (
     DeadlineExceeded,
     LeaseLost,
@@ -152,11 +152,14 @@ class Driver:
         lease = self.progress.lease
         if lease is None:
             return
+        slots = min(self.manifest.world_size, self.service.settings.ranks)
         if self.progress.abandoned:
             lease = self._lanes.renew(lease, LEASE_S)
-            drain_lane(self.service, lease.lane, min(self.manifest.world_size, self.service.settings.ranks))
+            drain_lane(self.service, lease.lane, slots)
         if self._lanes.release(lease):
             self._files.sweep()
+        if self.progress.abandoned:
+            drain_later(self.service, self.request.run_id, lease.lane, slots)
 
     def _desk(self) -> FailureDesk:
         desk = FailureDesk(self.request.run_id, self.progress.attempt, self.progress.mac_key)

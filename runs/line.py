@@ -1,7 +1,7 @@
-"""The queue of the runs that nobody waits for and that found no lane: it calls `infer`, which calls them.
+"""The queue of what is to be done later: runs that nobody waits for and that found no lane, and lanes to be emptied.
 
-Not computed right here: an event of a queue that dies is delivered again only when its visibility timeout is over, that
-of an asynchronous invocation within a minute or two.
+It calls `infer`, which calls the runs. They are not computed right here: an event of a queue that dies is delivered
+again only when its visibility timeout is over, that of an asynchronous invocation within a minute or two.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from runs.drain import drain_again
 from runs.service import Service
 
 
@@ -19,15 +20,21 @@ def is_from_line(event: object) -> bool:
 
 
 def relay(service: Service, event: Mapping[str, Any]) -> list[str]:
-    """Start an asynchronous invocation of `infer` per message; the runs that they go on with.
+    """Do what each message says; the runs that they are about.
 
     Raises:
         ValueError, KeyError: a message that is not ours.
     """
-    bodies = [str(record["body"]) for record in event["Records"]]
-    runs = [str(json.loads(body)["resume"]) for body in bodies]
-    for body in bodies:
-        service.clients.functions.invoke(
-            FunctionName=service.settings.infer_function, InvocationType="Event", Payload=body.encode()
-        )
-    return runs
+    return [_relay(service, str(record["body"])) for record in event["Records"]]
+
+
+def _relay(service: Service, body: str) -> str:
+    word = json.loads(body)
+    if "drain" in word:
+        drain_again(service, word)
+        return str(word["drain"])
+    run_id = str(word["resume"])
+    service.clients.functions.invoke(
+        FunctionName=service.settings.infer_function, InvocationType="Event", Payload=body.encode()
+    )
+    return run_id

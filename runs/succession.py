@@ -15,7 +15,7 @@ from typing import Any
 
 from channels.errors import CodecError
 from costs import merge
-from runs.drain import drain_lane
+from runs.drain import drain_lane, drain_later
 from runs.errors import Cancelled, RunError, RunLost, RunNotFound
 from runs.inputs import fetch_inputs
 from runs.job import Job
@@ -116,7 +116,9 @@ class Succession:
         lanes = LaneTable(self.service.objects, settings.lanes)
         lease = lanes.reclaim(self.files.run_id, LANE_S)
         if lease is not None:
-            drain_lane(self.service, lease.lane, min(job.manifest.world_size, settings.ranks))
+            slots = min(job.manifest.world_size, settings.ranks)
+            drain_lane(self.service, lease.lane, slots)
+            drain_later(self.service, self.files.run_id, lease.lane, slots)
         answer = job.fail(error)
         if lease is not None and lanes.release(lease):
             self.files.sweep()

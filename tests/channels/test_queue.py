@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from channels import receive
 from channels.background import Background
 from channels.config import ChannelConfig
 from channels.errors import ConfigError, TransportError
@@ -205,6 +206,28 @@ def test_deletes_that_fail_are_sent_again() -> None:
         receiver.delete([Incoming(b"", receipt) for receipt in "abc"])
         receiver.drain()
     assert calls == [["a", "b", "c"], ["b"]]
+
+
+def test_what_was_received_is_deleted_long_before_it_is_visible_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    deleted: list[str] = []
+
+    class Sqs:
+        def delete_message_batch(self, Entries: list[dict[str, str]], **_: object) -> dict[str, Any]:
+            deleted.extend(entry["ReceiptHandle"] for entry in Entries)
+            return {}
+
+    now = [100.0]
+    monkeypatch.setattr("channels.receive.time.monotonic", lambda: now[0])
+    with ThreadPoolExecutor(1) as pool:
+        receiver = QueueReceiver(cast("SQSClient", Sqs()), "url", 0, Polling(), pool, Backoff(), lambda _seconds: None)
+        receiver.delete([Incoming(b"", "a")])
+        now[0] += receive.DELETE_S - 1
+        receiver.delete([Incoming(b"", "b")])
+        assert not deleted
+        now[0] += 2
+        receiver.delete([Incoming(b"", "c")])
+        pool.submit(int).result()
+        assert deleted == ["a", "b", "c"]
 
 
 def test_backoff_grows_to_its_cap() -> None:

@@ -22,7 +22,7 @@ from chaos import harness
 from chaos.desk import Desk
 from chaos.errors import Interrupted
 from chaos.harness import RunEnd, Series, run_series
-from chaos.leaks import describe, invocations_left, listened_until, messages_left
+from chaos.leaks import HIDDEN, VISIBLE, describe, invocations_left, listened_until, messages_left
 from chaos.plan import run_id
 from chaos.report import good, lines, summary
 
@@ -76,18 +76,24 @@ def test_a_series_to_its_end_is_complete(stage: Any) -> None:
 
 
 class Queues:
-    """One message in the queue of slot 0, sent at `sent_at`."""
+    """One message in the queue of slot 0, sent at `sent_at`; hidden: it was received, and not deleted."""
 
-    def __init__(self, sent_at: float, body: str) -> None:
+    def __init__(self, sent_at: float, body: str, *, hidden: bool = False) -> None:
         attributes = {"SentTimestamp": str(int(sent_at * 1000))}
         self.messages = [{"Body": body, "Attributes": attributes}]
+        self.hidden = hidden
 
     def get_queue_url(self, QueueName: str) -> dict[str, str]:
         return {"QueueUrl": QueueName}
 
-    def receive_message(self, QueueUrl: str, **_: object) -> dict[str, Any]:
-        found, self.messages = (self.messages, []) if QueueUrl.endswith("slot-0") else ([], self.messages)
-        return {"Messages": found}
+    def get_queue_attributes(self, QueueUrl: str, **_: object) -> dict[str, Any]:
+        count = len(self.messages) if QueueUrl.endswith("slot-0") else 0
+        return {"Attributes": {VISIBLE: str(count * (not self.hidden)), HIDDEN: str(count * self.hidden)}}
+
+    def receive_message(self, QueueUrl: str, VisibilityTimeout: int, **_: object) -> dict[str, Any]:
+        assert QueueUrl.endswith("slot-0")
+        assert VisibilityTimeout == 0
+        return {"Messages": self.messages}
 
 
 def ended_at(when: float) -> list[dict[str, Any]]:
@@ -106,6 +112,13 @@ def test_a_message_is_left_behind_if_a_run_was_there_to_take_it(sent_at: float, 
     stage = SimpleNamespace(stage=inner, lanes=1, ranks=2, sqs=Queues(sent_at, "?"))
     found = messages_left(cast(Any, stage), listened_until(ended_at(1_010.0)))
     assert found == ["lane 0 slot 0: a message that is not ours"] * left
+
+
+def test_a_message_that_a_process_had_when_it_died_is_left_behind() -> None:
+    inner = SimpleNamespace(name="local")
+    stage = SimpleNamespace(stage=inner, lanes=1, ranks=2, sqs=Queues(0.0, "?", hidden=True))
+    (found,) = messages_left(cast(Any, stage), {})
+    assert found == "lane 0 slot 0: 1 messages that were received and not deleted"
 
 
 def test_a_process_is_left_behind_if_it_is_still_the_same() -> None:

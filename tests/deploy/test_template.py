@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from channels.receive import DELETE_S
+from runs.drain import AGAIN_S
 from tests.deploy.no_stack import account_without_stacks
 from tests.deploy.packaging import Package, copy_checkout, run_sls
 
@@ -176,6 +178,12 @@ def test_the_line_calls_infer_one_run_at_a_time(aws_package: Package) -> None:
     queue = aws_package.template["Resources"]["LineQueue"]["Properties"]
     timeout = aws_package.template["Resources"]["InferLambdaFunction"]["Properties"]["Timeout"]
     assert queue["VisibilityTimeout"] >= timeout
+
+
+def test_what_a_dead_process_had_received_is_visible_when_its_lane_is_emptied_again(aws_package: Package) -> None:
+    lanes = [queue for queue in aws_package.properties("AWS::SQS::Queue") if "-lane-" in str(queue["QueueName"])]
+    assert lanes
+    assert all(2 * DELETE_S < queue["VisibilityTimeout"] < AGAIN_S for queue in lanes)
 
 
 def test_a_dead_workers_record_reaches_rank_0_of_its_lane_only(aws_package: Package) -> None:
