@@ -1,7 +1,7 @@
 """A claim ticket: a message's payload that says where the real one lies. Its frame is signed, so what it says is.
 
 Which payloads are worth that is a question of price: an object costs a PUT for all and a GET for each reader, a message
-so many units of 64 KiB when it is published and again for each reader.
+so many units of 64 KiB when it is sent, to a topic or to the queue of its only reader, and again for each reader.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hashlib import blake2b
 from channels.errors import CodecError
 from channels.varint import pack_uints, read_uints
 from costs.limits import SNS_BILLING_CHUNK
-from costs.prices import PRICES
+from costs.prices import PRICES, object_service
 
 TICKET = 4  # beside the kinds of payloads in channels.codec
 TOKEN_BYTES = 8
@@ -90,21 +90,38 @@ def _digest(payload: bytes) -> bytes:
     return blake2b(payload, digest_size=DIGEST_BYTES).digest()
 
 
-def worth_an_object(groups: Sequence[Group]) -> list[int]:
-    """Places of the groups that are cheaper as parts of one object than as messages; none if no object is worth it."""
-    gains = sorted(((_message_usd(group) - _claim_usd(group), i) for i, group in enumerate(groups)), reverse=True)
+def worth_an_object(groups: Sequence[Group], bucket: str) -> list[int]:
+    """Places of the groups that are cheaper as parts of one object than as messages; none if no object is worth it.
+
+    bucket: where the object would be: S3 Express One Zone has prices of its own.
+    """
+    store = object_service(bucket)
+    gains = sorted(
+        ((_message_usd(group) - _claim_usd(group, store), i) for i, group in enumerate(groups)), reverse=True
+    )
     chosen = [(gain, i) for gain, i in gains if gain > 0]
-    return [i for _, i in chosen] if sum(gain for gain, _ in chosen) > PRICES["s3.put"].usd else []
+    return [i for _, i in chosen] if sum(gain for gain, _ in chosen) > PRICES[f"{store}.put"].usd else []
 
 
 def _message_usd(group: Group) -> float:
     slots, payload = group
-    units = -(-len(payload) // SNS_BILLING_CHUNK.value)
-    return units * (PRICES["sns.request"].usd + len(slots) * PRICES["sqs.request"].usd)
+    return -(-len(payload) // SNS_BILLING_CHUNK.value) * _unit_usd(slots)
 
 
-def _claim_usd(group: Group) -> float:
-    """A ticket is small, but a message nevertheless."""
-    slots, _ = group
-    ticket = PRICES["sns.request"].usd + len(slots) * PRICES["sqs.request"].usd
-    return len(slots) * PRICES["s3.get"].usd + ticket
+def _unit_usd(slots: Sequence[int]) -> float:
+    """Sent and received; what one slot reads goes to its queue directly."""
+    sent = PRICES["sns.request"].usd if len(slots) > 1 else PRICES["sqs.request"].usd
+    return sent + len(slots) * PRICES["sqs.request"].usd
+
+
+def _claim_usd(group: Group, store: str) -> float:
+    """Its bytes in an object, where bytes have a price, and a ticket, which is a message nevertheless."""
+    slots, payload = group
+    size_gb = len(payload) / (1 << 30)
+    get = PRICES[f"{store}.get"].usd + size_gb * _gb_usd(store, "retrieved")
+    return size_gb * _gb_usd(store, "uploaded") + len(slots) * get + _unit_usd(slots)
+
+
+def _gb_usd(store: str, way: str) -> float:
+    price = PRICES.get(f"{store}.{way}_gb")
+    return 0.0 if price is None else price.usd

@@ -26,10 +26,11 @@ from runs.choice import best_channel
 from runs.request import CHANNELS, PREFERENCES
 
 
-def plan_model(model: Path, division: Division, function_mb: int = MEMORY_MB) -> dict[str, Any]:
+def plan_model(model: Path, division: Division, function_mb: int = MEMORY_MB, express: bool = False) -> dict[str, Any]:
     """The plan as plain JSON; docs/strategies.md has its keys.
 
     function_mb: memory of the functions, which is what Lambda charges.
+    express:     whether the stage exchanges objects in S3 Express One Zone.
 
     Raises:
         CompileError: if the model or the division cannot be.
@@ -40,7 +41,7 @@ def plan_model(model: Path, division: Division, function_mb: int = MEMORY_MB) ->
     prepared = prepare(model, options)
     chosen, layout = lay_out(prepared, strategy, workers, options)
     sent = traffic(layout, {}, {})
-    foretold = {channel: forecast(layout, channel, memory_mb=function_mb) for channel in CHANNELS}
+    foretold = {channel: forecast(layout, channel, memory_mb=function_mb, express=express) for channel in CHANNELS}
     estimates = {channel: Estimate(found.seconds, found.usd) for channel, found in foretold.items()}
     return {
         "strategy": chosen,

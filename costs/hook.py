@@ -12,13 +12,13 @@ from functools import partial
 from typing import IO, Any, Protocol, cast
 
 from costs.meter import Meter
+from costs.prices import object_service
 from costs.rules import NO_ANSWER, billed_units
 from costs.sizes import RECEIVED, SENT, text_bytes
 
 SERVICES = ("lambda", "s3", "sns", "sqs")
 _PARAMS, _SENT = "costs_params", "costs_sent_bytes"
 _BODY_IS_PAYLOAD = frozenset({"lambda:Invoke", "s3:PutObject", "s3:UploadPart", "s3express:PutObject"})
-_DIRECTORY_BUCKET = "--x-s3"  # how the name of every S3 Express One Zone bucket ends
 _Context = MutableMapping[str, Any]
 
 
@@ -73,8 +73,7 @@ def _measure_request(service: str, request: Request, operation_name: str, **_: o
 
 def _billed_service(service: str, context: _Context) -> str:
     """S3 Express One Zone has its own prices, but not its own client."""
-    bucket = str(context.get(_PARAMS, {}).get("Bucket", "")) if service == "s3" else ""
-    return "s3express" if bucket.endswith(_DIRECTORY_BUCKET) else service
+    return object_service(str(context.get(_PARAMS, {}).get("Bucket", ""))) if service == "s3" else service
 
 
 def _sent_bytes(operation: str, request: Request) -> int:

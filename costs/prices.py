@@ -13,6 +13,7 @@ LAMBDA_PRICING = "AWS Lambda pricing, https://aws.amazon.com/lambda/pricing/"
 SNS_PRICING = "Amazon SNS pricing, https://aws.amazon.com/sns/pricing/"
 SQS_PRICING = "Amazon SQS pricing, https://aws.amazon.com/sqs/pricing/"
 S3_PRICING = "Amazon S3 pricing, https://aws.amazon.com/s3/pricing/"
+DIRECTORY_BUCKET = "--x-s3"  # how the name of every S3 Express One Zone bucket ends
 PAPER = "J. Oakley, H. Ferhatosmanoglu, FSD-Inference, ICDE 2024, https://arxiv.org/abs/2403.15195"
 
 
@@ -56,6 +57,11 @@ PRICES: Mapping[str, Price] = MappingProxyType(
         "sqs.request": _price(4e-7, "request of 64 KiB", SQS_PRICING, "2026-10"),
     }
 )
+
+
+def object_service(bucket: str) -> str:
+    """Whose prices hold for a bucket: "s3", or "s3express" for one of S3 Express One Zone."""
+    return "s3express" if bucket.endswith(DIRECTORY_BUCKET) else "s3"
 
 
 def prices_for(region: str) -> Mapping[str, Price]:

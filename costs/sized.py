@@ -24,6 +24,7 @@ class Point:
 
     input_bytes: of the request's tensors. seconds: until the answer. lambda_s: of all functions together.
     calls_usd:   of everything but Lambda's time, which depends on the functions' memory.
+    express_usd: the same where ranks exchange objects in S3 Express One Zone.
     """
 
     channel: str
@@ -31,6 +32,7 @@ class Point:
     seconds: float
     lambda_s: float
     calls_usd: float
+    express_usd: float
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,10 @@ class Estimate:
     usd: float
 
 
-def point(found: Prediction, input_bytes: int) -> Point:
-    """What is kept of a prediction."""
-    calls_usd = make_bill(found.calls, ()).total
-    return Point(found.channel, input_bytes, *map(_rounded, (found.seconds, found.lambda_s, calls_usd)))
+def point(found: Prediction, express: Prediction, input_bytes: int) -> Point:
+    """What is kept of a prediction, and of the same with objects in S3 Express One Zone."""
+    usd = (make_bill(one.calls, ()).total for one in (found, express))
+    return Point(found.channel, input_bytes, *map(_rounded, (found.seconds, found.lambda_s, *usd)))
 
 
 def to_info(points: Iterable[Point]) -> str:
@@ -53,24 +55,27 @@ def to_info(points: Iterable[Point]) -> str:
 
 
 def from_info(info: Mapping[str, object]) -> tuple[Point, ...]:
-    """The points of a manifest; none where it has none that can be read."""
+    """The points of a manifest; none where it has none that can be read. Older ones have one price, for both stores."""
     try:
         rows = json.loads(str(info.get(INFO_KEY, "[]")))
-        return tuple(Point(str(row[0]), int(row[1]), *map(float, row[2:])) for row in rows)
+        return tuple(Point(str(row[0]), int(row[1]), *map(float, (*row[2:], row[-1])[:4])) for row in rows)
     except (ValueError, TypeError, LookupError):
         return ()
 
 
-def estimates(points: Sequence[Point], input_bytes: int, workers: int, memory_mb: int) -> dict[str, Estimate]:
+def estimates(
+    points: Sequence[Point], input_bytes: int, workers: int, memory_mb: int, *, express: bool = False
+) -> dict[str, Estimate]:
     """By channel, for a request of `input_bytes` to `workers` functions of `memory_mb`.
 
+    express: whether ranks exchange objects in S3 Express One Zone.
     On a line between the two sizes beside it, which goes on beyond the last one.
     """
     by_channel: dict[str, list[Point]] = {}
     for one in sorted(points, key=lambda one: one.input_bytes):
         by_channel.setdefault(one.channel, []).append(one)
     found = {channel: _between(known, input_bytes) for channel, known in by_channel.items()}
-    return {channel: Estimate(one.seconds, _usd(one, workers, memory_mb)) for channel, one in found.items()}
+    return {channel: Estimate(one.seconds, _usd(one, workers, memory_mb, express)) for channel, one in found.items()}
 
 
 def _between(known: Sequence[Point], input_bytes: int) -> Point:
@@ -83,12 +88,12 @@ def _between(known: Sequence[Point], input_bytes: int) -> Point:
         first, last = getattr(low, name), getattr(high, name)
         return float(first + share * (last - first))
 
-    return Point(low.channel, input_bytes, *map(mix, ("seconds", "lambda_s", "calls_usd")))
+    return Point(low.channel, input_bytes, *map(mix, ("seconds", "lambda_s", "calls_usd", "express_usd")))
 
 
-def _usd(one: Point, workers: int, memory_mb: int) -> float:
+def _usd(one: Point, workers: int, memory_mb: int, express: bool) -> float:
     usage = [LambdaUsage("", memory_mb, 1000 * one.lambda_s / workers)] * workers
-    return one.calls_usd + make_bill({}, usage).total
+    return (one.express_usd if express else one.calls_usd) + make_bill({}, usage).total
 
 
 def _rounded(value: float) -> float:

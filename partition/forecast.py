@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
-from costs.planner import LATENCY_S, Computed, Exchanged, Prediction, predict
+from costs.exchanged import Exchanged
+from costs.planner import LATENCY_S, Computed, Prediction, predict
 from partition.held import layout_bytes
 from partition.layout import Layout, Part, Section
 from partition.traffic import Sent, Shape, traffic
@@ -26,19 +27,23 @@ def forecast(
     shapes: Mapping[str, Shape] | None = None,
     sizes: Mapping[str, int] | None = None,
     memory_mb: int = MEMORY_MB,
+    express: bool = False,
 ) -> Prediction:
     """Seconds, calls and US dollars of a warm request.
 
     shapes, sizes: as partition.traffic.
+    express: whether ranks exchange objects in S3 Express One Zone.
     """
     sent = traffic(layout, shapes or {}, sizes or {})
-    return predict(_steps(layout, sent), layout.workers, channel, memory_mb)
+    return predict(_steps(layout, sent), layout.workers, channel, memory_mb, express=express)
 
 
-def forecast_all(layout: Layout, shapes: Mapping[str, Shape]) -> tuple[Prediction, ...]:
-    """The same for every channel, with these input shapes."""
+def forecast_all(layout: Layout, shapes: Mapping[str, Shape]) -> Iterator[tuple[Prediction, Prediction]]:
+    """The same for every channel, with these input shapes: with objects in S3, and in S3 Express One Zone."""
     steps = tuple(_steps(layout, traffic(layout, shapes, {})))
-    return tuple(predict(steps, layout.workers, channel, MEMORY_MB) for channel in sorted(LATENCY_S))
+    for channel in sorted(LATENCY_S):
+        plain, express = (predict(steps, layout.workers, channel, MEMORY_MB, express=zone) for zone in (False, True))
+        yield plain, express
 
 
 def _steps(layout: Layout, sent: Iterable[Sent]) -> Iterator[Computed | Exchanged]:

@@ -26,7 +26,7 @@ def _points(layout: Layout) -> Iterator[Point]:
         nbytes = sum(_bytes(graph, name, shape) for name, shape in shapes.items())
         if nbytes not in done:
             done.add(nbytes)
-            yield from (point(found, nbytes) for found in forecast_all(layout, shapes))
+            yield from (point(*found, nbytes) for found in forecast_all(layout, shapes))
 
 
 def _scaled(graph: Graph, name: str, factor: float) -> Shape:

@@ -13,15 +13,19 @@ from runs.service import Service
 BY_LANE = frozenset({"hybrid", "queue"})
 
 
-def wanted_channel(request: Request, manifest: Manifest, input_bytes: int, memory_mb: int) -> str:
+def wanted_channel(
+    request: Request, manifest: Manifest, input_bytes: int, memory_mb: int, *, express: bool = False
+) -> str:
     """The channel that a request asks for, or what `auto` takes for it.
 
     input_bytes: of the request's tensors; memory_mb: of the functions.
+    express:     whether the stage exchanges objects in S3 Express One Zone.
     """
     if request.channel != AUTO:
         return request.channel
     points = from_info(manifest.info)
-    return best_channel(estimates(points, input_bytes, manifest.world_size, memory_mb), request.prefer)
+    found = estimates(points, input_bytes, manifest.world_size, memory_mb, express=express)
+    return best_channel(found, request.prefer)
 
 
 def choose_channel(service: Service, wanted: str, size: int) -> str:

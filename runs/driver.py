@@ -108,7 +108,9 @@ class Driver:
         if self.progress.lease is not None:
             return self.progress.lease
         with self.progress.phase("start"):
-            wanted = wanted_channel(self.request, self.manifest, input_bytes, self.invocation.memory_mb)
+            express = bool(self.service.settings.express_bucket)
+            memory_mb = self.invocation.memory_mb
+            wanted = wanted_channel(self.request, self.manifest, input_bytes, memory_mb, express=express)
             self.progress.channel = choose_channel(self.service, wanted, size)
             check_quota(self.service, size)
             self.progress.lease = self._lease()

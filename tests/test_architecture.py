@@ -34,6 +34,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "partition": frozenset(
         {
             "bundle",
+            "costs.exchanged",
             "costs.limits",
             "costs.planner",
             "costs.prices",

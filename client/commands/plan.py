@@ -19,6 +19,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument("model", help="zoo name, FILE.onnx, hf:OWNER/NAME[:FILE] or hub:NAME")
     add_compile_arguments(command)
     command.add_argument("--function-mb", type=int, metavar="M", help="memory of a function (default: the stage's)")
+    command.add_argument("--express", action="store_true", help="objects lie in S3 Express One Zone, as of expressZone")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=_plan)
 
@@ -30,6 +31,6 @@ def _plan(options: argparse.Namespace) -> int:
     memory = {} if options.function_mb is None else {"function_mb": options.function_mb}
     with tempfile.TemporaryDirectory(prefix="fsd-") as folder, busy(f"planning {options.model}"):
         path = locate(options.model, parse_options(options.option), Path(folder))
-        plan = plan_model(path, wanted, **memory)
+        plan = plan_model(path, wanted, express=options.express, **memory)
     print(json.dumps(plan, indent=2) if options.json else "\n".join(plan_lines(plan)))
     return 0

@@ -1,6 +1,7 @@
 """What an exchange of rows is expected to cost, for choosing ownership: US dollars on the queue channel.
 
 Bytes from SNS to SQS count, although AWS may not charge them: of two ways with equally many requests, the smaller one.
+What one rank reads does not go through SNS.
 
 How many samples will be alive, and how well rows compress, is not known when a model is compiled. Assumed is what was
 measured on the Graph Challenge networks with 10,000 samples; a wrong guess costs money, never the answer.
@@ -14,17 +15,22 @@ from costs.limits import SNS_BATCH, SQS_BATCH, SQS_BILLING_CHUNK
 from costs.prices import PRICES
 
 _PUBLISH_USD = PRICES["sns.request"].usd
-_RECEIVE_USD = PRICES["sqs.request"].usd
+_SEND_USD = _RECEIVE_USD = PRICES["sqs.request"].usd
 _BYTE_USD = PRICES["sns.to_sqs_byte"].usd
 
 
 @dataclass(frozen=True)
 class Sent:
-    """Rows in messages. distinct: rows without copies of others in the same message, over all messages."""
+    """Rows in messages.
+
+    distinct: rows without copies of others in the same message, over all messages.
+    readers:  ranks that get a message, where somebody sends it.
+    """
 
     messages: float
     rows: float
     distinct: float
+    readers: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,11 @@ class Assumed:
 
 
 def _publish_usd(sent: Sent, row_bytes: float) -> float:
+    """By the topic, or to the queue of each reader where these requests cost less, as channels.publish does."""
     size = sent.distinct * row_bytes
-    return _units(sent.messages / SNS_BATCH.value, size) * _PUBLISH_USD + size * _BYTE_USD
+    topic = _units(sent.messages / SNS_BATCH.value, size) * _PUBLISH_USD
+    direct = sent.readers * _units(sent.messages, size) * _SEND_USD
+    return direct if direct < topic else topic + size * _BYTE_USD
 
 
 def _units(batches: float, size_bytes: float) -> float:

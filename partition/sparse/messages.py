@@ -56,7 +56,8 @@ class Outgoing:
     @property
     def same(self) -> Sent:
         """One message with every row that anybody reads."""
-        return Sent(1, int(self.wants.any(axis=0).sum()), int(self.kinds.any(axis=0).sum()))
+        readers = int(self.kinds.any(axis=1).sum())
+        return Sent(1, int(self.wants.any(axis=0).sum()), int(self.kinds.any(axis=0).sum()), readers)
 
     @property
     def is_same(self) -> bool:

@@ -127,7 +127,7 @@ def _exchange_usd(problem: Problem, boundary: int, read: Marks) -> float:
     wanted = float(np.mean([np.count_nonzero(np.bincount(kinds[mask])) for mask in read]))
     part = Sent(sources, reads, wanted * (parts - 1) / parts)
     whole = Sent(sources, sources * rows / parts, sources * each)
-    to_all = assumed.exchange_usd(boundary, Sent(1, rows / parts, each), whole)
+    to_all = assumed.exchange_usd(boundary, Sent(1, rows / parts, each, parts - 1), whole)
     return float(parts * min(to_all, assumed.exchange_usd(boundary, part, part)))
 
 

@@ -34,7 +34,23 @@ KIB = 1 << 10
     ],
 )
 def test_an_object_is_for_what_is_cheaper_there(groups: list[tuple[list[int], int]], chosen: list[int]) -> None:
-    assert sorted(worth_an_object([(slots, bytes(size)) for slots, size in groups])) == chosen
+    assert sorted(worth_an_object([(slots, bytes(size)) for slots, size in groups], "bucket")) == chosen
+
+
+@pytest.mark.parametrize(
+    ("groups", "chosen"),
+    [
+        ([([1], 190 * KIB)], []),  # (3 - 1) * 8e-7 < 1.13e-6 + 3e-8 + 190 KiB * 0.0038 USD per GB = 1.85e-6
+        ([([1], 200 * KIB)], [0]),  # (4 - 1) * 8e-7 > 1.88e-6
+        ([([1, 2, 3, 4, 5, 6, 7], 60 * KIB)], []),
+        (
+            [([1, 2, 3, 4, 5, 6, 7], 70 * KIB)],
+            [0],
+        ),  # 3.3e-6 > 1.13e-6 + 7 * 3e-8 + 70 KiB * 0.0074 USD per GB = 1.83e-6
+    ],
+)
+def test_one_zone_is_worth_it_earlier(groups: list[tuple[list[int], int]], chosen: list[int]) -> None:
+    assert worth_an_object([(slots, bytes(size)) for slots, size in groups], "exchange--use1-az4--x-s3") == chosen
 
 
 def test_a_ticket_comes_back_and_holds_its_payload_to_its_digest() -> None:

@@ -65,6 +65,14 @@ def test_more_bytes_cost_more(tmp_path: Path) -> None:
     assert "sns:Publish" not in small["channels"]["object"]["calls"]
 
 
+def test_one_zone_makes_objects_cheaper_and_leaves_the_queue_alone(tmp_path: Path) -> None:
+    path = saved(models.digits_mlp(), tmp_path)
+    plain, express = (plan_model(path, Division("row", 4), express=zone)["channels"] for zone in (False, True))
+    assert plain["queue"] == express["queue"]
+    assert express["object"]["usd"]["s3"] < plain["object"]["usd"]["s3"]
+    assert "s3express:PutObject" in express["object"]["calls"]
+
+
 def test_command_prints_json_and_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     onnx.save_model(models.digits_mlp(), tmp_path / "m.onnx")
     assert main(["plan", str(tmp_path / "m.onnx"), "--strategy", "batch=2,row=2", "--set", "batch=6", "--json"]) == 0

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import pytest
 
-from costs.planner import Computed, Exchanged, predict
+from costs.exchanged import Exchanged
+from costs.planner import Computed, predict
 from costs.sized import INFO_KEY, Point, estimates, from_info, point, to_info
 
 POINTS = (
-    Point("queue", 100, 1.0, 4.0, 1e-5),
-    Point("queue", 300, 3.0, 8.0, 3e-5),
-    Point("object", 100, 2.0, 8.0, 2e-5),
-    Point("object", 300, 2.0, 8.0, 2e-5),
+    Point("queue", 100, 1.0, 4.0, 1e-5, 1e-5),
+    Point("queue", 300, 3.0, 8.0, 3e-5, 3e-5),
+    Point("object", 100, 2.0, 8.0, 2e-5, 5e-6),
+    Point("object", 300, 2.0, 8.0, 2e-5, 5e-6),
 )
 
 
 def test_points_come_back_from_a_manifests_info() -> None:
     assert from_info({INFO_KEY: to_info(POINTS)}) == POINTS
+
+
+def test_points_of_an_older_bundle_have_one_price() -> None:
+    assert from_info({INFO_KEY: '[["object",100,2.0,8.0,2e-05]]'}) == (Point("object", 100, 2.0, 8.0, 2e-5, 2e-5),)
+
+
+def test_one_zone_has_a_price_of_its_own() -> None:
+    plain, express = (estimates(POINTS, 200, 4, 1024, express=zone) for zone in (False, True))
+    assert plain["queue"] == express["queue"]
+    assert plain["object"].usd - express["object"].usd == pytest.approx(2e-5 - 5e-6)
+    assert plain["object"].seconds == express["object"].seconds
 
 
 @pytest.mark.parametrize("text", ["", "{", "[[1]]", '[["queue", "x", 1, 2, 3]]', "[null]", "7", '[["queue",1,2]]'])
@@ -45,7 +57,9 @@ def test_a_kept_prediction_costs_what_the_prediction_did(memory_mb: int) -> None
         Exchanged(everybody, everybody, 6 << 20, 3 << 20, 6, 1),
     ]
     for channel in ("hybrid", "object", "queue"):
-        kept = point(predict(steps, 3, channel, 1024), 4096)
-        assert estimates([kept], 4096, 3, memory_mb)[channel].usd == pytest.approx(
-            predict(steps, 3, channel, memory_mb).usd, rel=1e-4
-        )
+        plain, express = (predict(steps, 3, channel, 1024, express=zone) for zone in (False, True))
+        kept = point(plain, express, 4096)
+        for zone in (False, True):
+            assert estimates([kept], 4096, 3, memory_mb, express=zone)[channel].usd == pytest.approx(
+                predict(steps, 3, channel, memory_mb, express=zone).usd, rel=1e-4
+            )

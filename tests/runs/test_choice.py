@@ -64,6 +64,20 @@ def test_auto_takes_what_the_plan_for_the_same_sizes_finds_cheapest(tmp_path: Pa
     assert taken[50_000] != "queue"
 
 
+def test_auto_goes_by_the_prices_of_the_store_that_the_stage_has(tmp_path: Path) -> None:
+    manifest = _manifest(tmp_path)
+    for samples in (64, 500, 2_000, 10_000):
+        options = Options(sizes={"batch": samples})
+        _, layout = lay_out(prepare(models.digits_mlp(), options), "row", 4, options)
+        taken = wanted_channel(_request(channel="auto"), manifest, samples * 64 * 4, 3008, express=True)
+        usd = {name: forecast(layout, name, express=True).usd for name in CHANNELS}
+        assert usd[taken] <= 1.1 * min(usd.values()), samples
+    plain, express = (
+        wanted_channel(_request(channel="auto"), manifest, 500 * 64 * 4, 3008, express=zone) for zone in (False, True)
+    )
+    assert plain == "queue" != express
+
+
 def test_the_user_goes_before_the_prediction(tmp_path: Path) -> None:
     manifest = _manifest(tmp_path)
     for channel in CHANNELS:
