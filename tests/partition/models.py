@@ -227,6 +227,25 @@ def sparse_matrix(inputs: int, outputs: int, per_output: int, seed: int) -> Arra
     return full
 
 
+def sparse_blocks(count: int, size: int = 16, layers: int = 4) -> list[Array]:
+    """Layers [count * size, count * size] of `count` independent blocks: ranks that have some each exchange nothing."""
+    whole = [np.zeros((count * size, count * size), np.float32) for _ in range(layers)]
+    for i, matrix in enumerate(whole):
+        for block in range(count):
+            at = slice(block * size, (block + 1) * size)
+            matrix[at, at] = sparse_matrix(size, size, 4, seed=i * count + block)
+    return whole
+
+
+def unbounded(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The same with Relu in place of Clip: infinities pass."""
+    for node in proto.graph.node:
+        if node.op_type == "Clip":
+            node.op_type = "Relu"
+            del node.input[1:]
+    return proto
+
+
 def sparse_initializer(name: str, matrix: Array, linear: bool = True) -> onnx.SparseTensorProto:
     """The matrix as an ONNX sparse initializer, with linear or two-dimensional indices."""
     rows, columns = np.nonzero(matrix)

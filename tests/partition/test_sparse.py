@@ -63,6 +63,33 @@ def test_non_finite_sample_does_not_touch_the_others(strategy: str, bad: float) 
     assert not np.isfinite(got[3]).all() or (got[3] == 32).any()
 
 
+@pytest.mark.parametrize("strategy", ["row", "column"])
+def test_what_is_not_finite_in_a_request_spreads_as_in_the_whole_network(strategy: str) -> None:
+    """Of blocks, ranks exchange nothing between layers; of the other network, they do."""
+    apart = models.unbounded(models.sparse_layers(models.sparse_blocks(2)))
+    mixed = models.sparse_layers([models.sparse_matrix(32, 32, 4, seed) for seed in range(3)])
+    inputs, bad = models.sparse_inputs(7, 32), [1, 3, 4]
+    inputs["x"][bad, [5, 20, 31]] = np.nan, np.inf, -np.inf
+    for proto, workers in ((apart, 2), (mixed, 3)):
+        want = reference(proto, inputs)["y"]
+        np.testing.assert_allclose(run_split(proto, inputs, workers, strategy)["y"], want, rtol=1e-5)
+        assert np.isnan(want).all(axis=1).tolist() == [sample in bad for sample in range(7)]
+
+
+@pytest.mark.parametrize("strategy", ["row", "column"])
+def test_overflow_stays_in_the_block_whose_ranks_exchange_nothing_with_others(strategy: str) -> None:
+    """The whole network has NaN in both: docs/adr/0019 says why two ranks do not."""
+    proto = models.unbounded(models.sparse_layers(models.sparse_blocks(2)))
+    inputs = models.sparse_inputs(6, 32)
+    apart = reference(proto, inputs)["y"]
+    inputs["x"][3, :16] = 3.4e38
+    assert np.isnan(reference(proto, inputs)["y"][3]).all()
+    got = run_split(proto, inputs, 2, strategy)["y"]
+    assert np.isnan(got[3, :16]).all()
+    apart[3, :16] = np.nan
+    np.testing.assert_allclose(got, apart, rtol=1e-5)
+
+
 @pytest.mark.parametrize("strategy", ["row", "column", "batch"])
 def test_two_dimensional_indices_mean_the_same(strategy: str) -> None:
     report = verify(models.sparse_chain(linear=False), models.sparse_inputs(6), 3, strategy)
