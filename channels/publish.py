@@ -69,7 +69,7 @@ class Entry:
     @property
     def binary_bytes(self) -> int:
         """What counts when it is sent as an attribute: both attributes, and the body that says nothing."""
-        return len(NO_BODY) + len(DATA) + len(DATA_TYPE) + len(self.parcel) + self._selector_bytes
+        return self.direct_bytes + self._selector_bytes
 
     @property
     def direct_bytes(self) -> int:

@@ -8,6 +8,14 @@ import numpy as np
 import onnx_ir as ir
 
 
+def add_constant(graph: ir.Graph, tensor: ir.TensorProtocol) -> ir.Value:
+    """Make a named tensor an initializer of the graph."""
+    shape = ir.Shape(tensor.shape.numpy())
+    value = ir.Value(name=tensor.name, shape=shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
+    graph.register_initializer(value)
+    return value
+
+
 def constant_input(node: ir.Node, position: int) -> ir.TensorProtocol | None:
     """The value of an input that is an initializer."""
     value = node.inputs[position] if position < len(node.inputs) else None
@@ -20,10 +28,7 @@ def set_constant(graph: ir.Graph, node: ir.Node, position: int, numbers: Sequenc
     if old is not None and old.numpy().reshape(-1).tolist() == list(numbers):
         return False
     name = f"{node.outputs[0].name}__{node.op_type.lower()}"
-    tensor = ir.tensor(np.array(numbers, np.int64), name=name)
-    shape = ir.Shape(tensor.shape.numpy())
-    value = ir.Value(name=name, shape=shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
-    graph.register_initializer(value)
+    value = add_constant(graph, ir.tensor(np.array(numbers, np.int64), name=name))
     if position == len(node.inputs):
         node.resize_inputs(position + 1)
     node.replace_input_with(position, value)

@@ -5,32 +5,38 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from partition.constants import add_constant
+from partition.rewriting import RewriteOpsPass
+
 _BROADCASTING_ADD = 7  # the first opset
-_OPS = ("Conv", "ConvTranspose")
 
 
-class SplitConvBiasPass(ir.passes.InPlacePass):
+class SplitConvBiasPass(RewriteOpsPass):
     """y = conv(x, w) + bias, with a bias of shape [channels, 1, ...]; only a constant bias is split off."""
 
+    ops = frozenset({"Conv", "ConvTranspose"})
+
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Rewrite the convolutions of the main graph."""
-        broadcasts = model.opset_imports.get("", 0) >= _BROADCASTING_ADD
-        found = [node for node in list(model.graph) if broadcasts and _splits(node)]
-        for node in found:
-            _rewrite(model.graph, node)
-        return ir.passes.PassResult(model, modified=bool(found))
+        """Rewrite the convolutions of the main graph, where its Add can do it."""
+        if model.opset_imports.get("", 0) < _BROADCASTING_ADD:
+            return ir.passes.PassResult(model, modified=False)
+        return super().call(model)
+
+    def matches(self, node: ir.Node) -> bool:
+        """Whether there is a constant bias, and no groups: they are never summed."""
+        if len(node.inputs) < 3:
+            return False
+        bias, weight = node.inputs[2], node.inputs[1]
+        grouped = node.attributes.get_int("group", 1) != 1
+        constant = bias is not None and bias.is_initializer() and bias.const_value is not None
+        return constant and not grouped and weight is not None and weight.shape is not None
+
+    def rewrite(self, graph: ir.Graph, node: ir.Node) -> None:
+        """Take the bias from the node, and add it behind."""
+        _split_off(graph, node)
 
 
-def _splits(node: ir.Node) -> bool:
-    if node.op_type not in _OPS or node.domain not in ("", "ai.onnx") or len(node.inputs) < 3:
-        return False
-    bias, weight = node.inputs[2], node.inputs[1]
-    grouped = node.attributes.get_int("group", 1) != 1  # groups are never summed
-    constant = bias is not None and bias.is_initializer() and bias.const_value is not None
-    return constant and not grouped and weight is not None and weight.shape is not None
-
-
-def _rewrite(graph: ir.Graph, node: ir.Node) -> None:
+def _split_off(graph: ir.Graph, node: ir.Node) -> None:
     output, bias = node.outputs[0], node.inputs[2]
     assert bias is not None
     node.resize_inputs(2)
@@ -51,7 +57,4 @@ def _shaped(graph: ir.Graph, bias: ir.Value, node: ir.Node) -> ir.Value:
     assert tensor is not None
     array = tensor.numpy().reshape((-1, *(1 for _ in range(len(weight.shape) - 2))))
     name = f"{node.outputs[0].name}__channels"
-    shaped = ir.Tensor(np.ascontiguousarray(array), dtype=tensor.dtype, name=name)
-    value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=shaped)
-    graph.register_initializer(value)
-    return value
+    return add_constant(graph, ir.Tensor(np.ascontiguousarray(array), dtype=tensor.dtype, name=name))

@@ -9,27 +9,28 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from partition.constants import add_constant
+from partition.rewriting import RewriteOpsPass
+
 _NUMBERS = {"least": 0.0, "most": 255.0, "one": 1.0}
 _UINT8 = int(ir.DataType.UINT8)
 
 
-class SpellOutDynamicQuantizePass(ir.passes.InPlacePass):
-    """Rewrite each DynamicQuantizeLinear of the main graph."""
+class SpellOutDynamicQuantizePass(RewriteOpsPass):
+    """Rewrite each DynamicQuantizeLinear of an input of known shape."""
 
-    def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Visit the main graph."""
-        found = [node for node in list(model.graph) if _is_dynamic(node)]
-        for node in found:
-            _rewrite(model.graph, node)
-        return ir.passes.PassResult(model, modified=bool(found))
+    ops = frozenset({"DynamicQuantizeLinear"})
 
+    def matches(self, node: ir.Node) -> bool:
+        """Whether the shape is known."""
+        return bool(node.inputs) and node.inputs[0] is not None and node.inputs[0].shape is not None
 
-def _is_dynamic(node: ir.Node) -> bool:
-    known = node.inputs and node.inputs[0] is not None and node.inputs[0].shape is not None
-    return node.op_type == "DynamicQuantizeLinear" and node.domain in ("", "ai.onnx") and bool(known)
+    def rewrite(self, graph: ir.Graph, node: ir.Node) -> None:
+        """Put the steps in its place, under the names of its outputs."""
+        _spell_out(graph, node)
 
 
-def _rewrite(graph: ir.Graph, node: ir.Node) -> None:
+def _spell_out(graph: ir.Graph, node: ir.Node) -> None:
     (source, (result, scale, zero)), base = (node.inputs[0], node.outputs), node.outputs[0].name or ""
     number = {name: _number(graph, f"{base}__{name}", value) for name, value in _NUMBERS.items()}
     names = [output.name for output in node.outputs]
@@ -69,7 +70,4 @@ def _output(steps: list[ir.Node], op: str) -> ir.Value:
 
 
 def _number(graph: ir.Graph, name: str, value: float) -> ir.Value:
-    tensor = ir.tensor(np.array(value, np.float32), name=name)
-    made = ir.Value(name=name, shape=ir.Shape([]), type=ir.TensorType(tensor.dtype), const_value=tensor)
-    graph.register_initializer(made)
-    return made
+    return add_constant(graph, ir.tensor(np.array(value, np.float32), name=name))

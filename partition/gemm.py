@@ -5,29 +5,31 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from partition.constants import add_constant
+from partition.rewriting import RewriteOpsPass
+
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16)
 
 
-class SplitGemmPass(ir.passes.InPlacePass):
+class SplitGemmPass(RewriteOpsPass):
     """alpha * A' B' + beta * C as Transpose, MatMul, Mul and Add; a Gemm of other types stays whole."""
 
-    def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Rewrite each Gemm of the main graph."""
-        found = [n for n in list(model.graph) if n.op_type == "Gemm" and n.domain in ("", "ai.onnx") and _splits(n)]
-        for node in found:
-            _rewrite(model.graph, node)
-        return ir.passes.PassResult(model, modified=bool(found))
+    ops = frozenset({"Gemm"})
+
+    def matches(self, node: ir.Node) -> bool:
+        """Whether it multiplies two matrices of floats."""
+        a, b = node.inputs[:2]
+        if a is None or b is None or a.dtype not in _FLOATS or b.dtype != a.dtype:
+            return False
+        legacy = "broadcast" in node.attributes  # opset < 7
+        return not legacy and all(v.shape is not None and len(v.shape) == 2 for v in (a, b))
+
+    def rewrite(self, graph: ir.Graph, node: ir.Node) -> None:
+        """Put the steps in its place."""
+        _split(graph, node)
 
 
-def _splits(node: ir.Node) -> bool:
-    a, b = node.inputs[:2]
-    if a is None or b is None or a.dtype not in _FLOATS or b.dtype != a.dtype:
-        return False
-    legacy = "broadcast" in node.attributes  # opset < 7
-    return not legacy and all(v.shape is not None and len(v.shape) == 2 for v in (a, b))
-
-
-def _rewrite(graph: ir.Graph, node: ir.Node) -> None:
+def _split(graph: ir.Graph, node: ir.Node) -> None:
     build = _Builder(graph, node)
     a, b = node.inputs[0], node.inputs[1]
     c = node.inputs[2] if len(node.inputs) > 2 else None
@@ -61,11 +63,8 @@ class _Builder:
         self._count += 1
         assert value.dtype is not None or self._node.inputs[0] is not None
         dtype = (value.dtype or self._node.inputs[0].dtype).numpy()  # type: ignore[union-attr]
-        name = f"{self._node.outputs[0].name}__factor{self._count}"
-        tensor = ir.tensor(np.asarray(factor, dtype), name=name)
-        factor_value = ir.Value(name=name, shape=ir.Shape([]), type=ir.TensorType(tensor.dtype), const_value=tensor)
-        self._graph.register_initializer(factor_value)
-        return self.op("Mul", value, factor_value)
+        tensor = ir.tensor(np.asarray(factor, dtype), name=f"{self._node.outputs[0].name}__factor{self._count}")
+        return self.op("Mul", value, add_constant(self._graph, tensor))
 
     def finish(self, result: ir.Value) -> None:
         old, producer = self._node.outputs[0], result.producer()

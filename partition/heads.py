@@ -9,27 +9,25 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from partition.constants import set_constant
+from partition.rewriting import RewriteOpsPass
 
 _COUNTS = ("q_num_heads", "kv_num_heads", "kv_num_heads")
 _PLACES_AND_HEADS = [0, 2, 1, 3]
 
 
-class SeparateHeadsPass(ir.passes.InPlacePass):
+class SeparateHeadsPass(RewriteOpsPass):
     """Rewrite ONNX's Attention where all three inputs have joined heads of known size."""
 
-    def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Visit the main graph."""
-        found = [node for node in list(model.graph) if _is_joined(node)]
-        for node in found:
-            _rewrite(model.graph, node)
-        return ir.passes.PassResult(model, modified=bool(found))
+    ops = frozenset({"Attention"})
 
+    def matches(self, node: ir.Node) -> bool:
+        """Whether the heads are joined, and their size is known."""
+        pairs = zip(node.inputs[:3], _COUNTS, strict=True)
+        return all(value is not None and _width(value, node.attributes.get_int(name, 0)) > 0 for value, name in pairs)
 
-def _is_joined(node: ir.Node) -> bool:
-    if node.op_type != "Attention" or node.domain not in ("", "ai.onnx"):
-        return False
-    pairs = zip(node.inputs[:3], _COUNTS, strict=True)
-    return all(value is not None and _width(value, node.attributes.get_int(name, 0)) > 0 for value, name in pairs)
+    def rewrite(self, graph: ir.Graph, node: ir.Node) -> None:
+        """Take the heads of its inputs apart, and join those of its result."""
+        _separate(graph, node)
 
 
 def _width(value: ir.Value, heads: int) -> int:
@@ -38,7 +36,7 @@ def _width(value: ir.Value, heads: int) -> int:
     return size // heads if isinstance(size, int) and heads and size % heads == 0 else 0
 
 
-def _rewrite(graph: ir.Graph, node: ir.Node) -> None:
+def _separate(graph: ir.Graph, node: ir.Node) -> None:
     width = 0
     for i, name in enumerate(_COUNTS):
         heads = node.attributes.get_int(name, 0)

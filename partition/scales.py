@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
+from partition.constants import add_constant
 from partition.rules.groups import Size
 from partition.targets import computed_sizes, sizes_of
 
@@ -37,11 +38,8 @@ def _rewrite(graph: ir.Graph, node: ir.Node) -> bool:
     scales = factors([before[axis] for axis in named], target) if len(named) == len(target) else None
     if scales is None:
         return False
-    name = f"{node.outputs[0].name}__scales"
-    tensor = ir.tensor(np.array(scales, np.float32), name=name)
-    value = ir.Value(name=name, shape=ir.Shape([len(scales)]), type=ir.TensorType(tensor.dtype), const_value=tensor)
-    graph.register_initializer(value)
-    node.replace_input_with(_SCALES, value)
+    tensor = ir.tensor(np.array(scales, np.float32), name=f"{node.outputs[0].name}__scales")
+    node.replace_input_with(_SCALES, add_constant(graph, tensor))
     node.resize_inputs(_SIZES)
     return True
 
