@@ -1,4 +1,4 @@
-"""The channel every transport shares: framing, chunks, MAC, de-duplication, fencing, the inbox, the deadline.
+"""The channel every transport shares: de-duplication, fencing, the inbox, the deadline; `channels.outbox` makes frames.
 
 A transport fills three hooks, `_put`, `_poll` and `_dispose`, and where it works in the background or its messages must
 be acknowledged, `_settle`, `_quiesce` and `_drain`. It carries opaque bytes; what makes a run's messages right is here.
@@ -9,26 +9,25 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
 from channels.codec import Codec
 from channels.config import ChannelConfig, ChannelHooks, ChannelStats
 from channels.errors import ChannelTimeout, CodecError, ConfigError, Fenced
-from channels.frame import EVERY, Header, pack_frame, run_tag, split_message
 from channels.idle import IdleClock
 from channels.inbox import Buffer, Pair
 from channels.intake import Intake
+from channels.outbox import Outbox, PayloadGroup
 from channels.precision import precision_code
 from channels.sample_book import Message, SampleBook
 from channels.samples import Samples
 from channels.snapshot import Snapshot, load_snapshot, save_snapshot
 from channels.tags import ABORT, Tag
-from channels.tensors import LiveTensor, Tensor
+from channels.tensors import Tensor
 from channels.transport import Incoming, Key, Outgoing
 
-PayloadGroup = tuple[list[int], Tag, bytes]  # slots, tag, payload
 Find = Callable[[Sequence[Pair]], tuple[Pair, Buffer] | None]
 
 
@@ -47,6 +46,7 @@ class Channel(ABC):
         self._codec = Codec(config.max_message_bytes)
         self._intake = Intake(config, self.stats, self._codec)
         self._book = SampleBook()
+        self._outbox = Outbox(config, self._codec, self._book)
         self._idle = IdleClock(self.hooks.clock)
 
     def use_precision(self, name: str) -> None:
@@ -77,22 +77,9 @@ class Channel(ABC):
         """
         self._raise_if_over()
         started = time.perf_counter()
-        groups = self._stash(_same_payload(self._encoded(messages)))
-        outgoing = [out for group in groups for out in self._frames(*group)]
+        outgoing = self._outbox.frames(self._stash(self._outbox.tensors(messages)), self.max_payload)
         self.stats.encode_s += time.perf_counter() - started
         self._send_frames(outgoing)
-
-    def _encoded(self, messages: Sequence[Message]) -> list[tuple[int, Tag, bytes]]:
-        payloads: dict[tuple[int, int], bytes] = {}
-        encoded = []
-        for dst, tag, tensor in messages:
-            known = self._book.known_to(dst, tag) if isinstance(tensor, LiveTensor) else None
-            key = (id(tensor), id(known))
-            if key not in payloads:
-                payloads[key] = self._codec.encode(tensor, known)
-            encoded.append((dst, tag, payloads[key]))
-        self._book.note_sent(messages)
-        return encoded
 
     def send_json(self, dst: int, tag: Tag, value: object) -> None:
         """Send a small JSON value to slot `dst`.
@@ -110,12 +97,12 @@ class Channel(ABC):
             TransportError, CodecError, RunAborted, Fenced: as `send`.
         """
         self._raise_if_over()
-        self._send_payloads((dst, tag, self._codec.encode_json(value)) for dst, tag, value in messages)
+        groups = [self._outbox.json([dst], tag, value) for dst, tag, value in messages]
+        self._send_frames(self._outbox.frames(groups, self.max_payload))
 
     def price_json(self, dst: int, tag: Tag, value: object) -> list[tuple[str, int]]:
         """The calls that send_json would make: (operation, payload bytes) of each, as a meter would count them."""
-        payload = self._codec.encode_json(value)
-        return self._price(list(self._frames([dst], tag, payload)))
+        return self._price(self._outbox.frames([self._outbox.json([dst], tag, value)], self.max_payload))
 
     def abort(self, reason: str) -> None:
         """Tell all other slots that the run is over: their recv raises RunAborted. Does nothing if it is already.
@@ -124,30 +111,16 @@ class Channel(ABC):
             TransportError: if the service refuses it after all retries.
         """
         if self._intake.over is None:
-            payload = self._codec.encode_json({"reason": reason})
-            others = (slot for slot in range(self.config.slots) if slot != self.config.slot)
-            self._send_frames(list(self._frames(list(others), Tag(ABORT), payload)))
+            others = [slot for slot in range(self.config.slots) if slot != self.config.slot]
+            group = self._outbox.json(others, Tag(ABORT), {"reason": reason})
+            self._send_frames(self._outbox.frames([group], self.max_payload))
             self._drain()
-
-    def _send_payloads(self, messages: Iterable[tuple[int, Tag, bytes]]) -> None:
-        self._send_frames([out for dst, tag, payload in messages for out in self._frames([dst], tag, payload)])
 
     def _send_frames(self, outgoing: Sequence[Outgoing]) -> None:
         self.stats.frames_sent += len(outgoing)
         self.stats.bytes_sent += sum(len(out.data) for out in outgoing)
         if outgoing:
             self._put(outgoing)
-
-    def _frames(self, slots: Sequence[int], tag: Tag, payload: bytes) -> Iterator[Outgoing]:
-        """The frames of one message to each of `slots`; several slots get the same object."""
-        me = self.config
-        if wrong := [slot for slot in slots if not 0 <= slot < me.slots]:
-            raise ConfigError(f"send {tag}: expected a slot in [0, {me.slots}), got {wrong[0]}")
-        destination = slots[0] if len(slots) == 1 else EVERY
-        header = Header(run_tag(me.run_id), me.attempt, me.epoch, tag, me.slot, destination, 0, 1, len(payload))
-        for frame in split_message(header, payload, self.max_payload):
-            data = pack_frame(frame, me.mac_key)
-            yield from (Outgoing(Key(me.slot, slot, tag), data) for slot in slots)
 
     # Receiving
 
@@ -358,14 +331,6 @@ class Channel(ABC):
 
     def _drain(self) -> None:  # noqa: B027 - most transports have nothing in the background
         """Wait for what happens in the background, and raise TransportError where it failed."""
-
-
-def _same_payload(messages: Sequence[tuple[int, Tag, bytes]]) -> list[PayloadGroup]:
-    """Messages (slots, tag, payload): slots that get one payload object under one tag together."""
-    groups: dict[tuple[Tag, int], PayloadGroup] = {}
-    for dst, tag, payload in messages:
-        groups.setdefault((tag, id(payload)), ([], tag, payload))[0].append(dst)
-    return list(groups.values())
 
 
 def _names(pairs: Sequence[Pair]) -> str:

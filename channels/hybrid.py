@@ -12,11 +12,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from channels.base import PayloadGroup
 from channels.config import ChannelConfig, ChannelHooks
 from channels.exchange_folder import ExchangeFolder
 from channels.inbox import Buffer
 from channels.object_reader import get_range
+from channels.outbox import PayloadGroup
 from channels.publish import Request
 from channels.queue import QueueChannel, QueueSettings
 from channels.ticket import check_claimed, is_ticket, pack_ticket, read_ticket, worth_an_object, write_tickets
