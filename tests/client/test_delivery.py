@@ -120,12 +120,13 @@ def test_a_request_that_nobody_accepts_is_sent_again(s3: FakeS3, monkeypatch: py
 def test_a_request_whose_rank_0_renews_its_term_is_waited_for(s3: FakeS3) -> None:
     alive = Tenure(expires_at=s3.clock() + 10)
     s3.put_object(f"runs/{RUN}/driver.json", alive.encode())
+    s3.put_object(f"runs/{RUN}/request.json", b"{}")
     working = threading.Event()
-    threading.Timer(0.5, lambda: s3.put_object(f"runs/{RUN}/record.json", json.dumps(ANSWER).encode())).start()
+    threading.Timer(0.3, working.set).start()  # the connection is lost
+    threading.Timer(0.6, lambda: s3.put_object(f"runs/{RUN}/record.json", json.dumps(ANSWER).encode())).start()
     functions = Functions([working])
     assert _deliver(s3, functions) == ANSWER
     assert len(functions.sent) == 1
-    working.set()
 
 
 def test_a_function_that_dies_every_time_is_one_line_with_its_cause(s3: FakeS3) -> None:

@@ -11,7 +11,9 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +31,39 @@ MEMORY_BYTES, LIMIT_S = 500 << 20, 120  # the limit ends a hang; it measures not
 AT_RUN = {"growing_loop"}  # how much its steps make, only a run can tell
 
 
-def check(path: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
-    """What every command answers, with the data segment bounded."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.partition.hostile_commands", str(path)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-        preexec_fn=_bounded,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    )
-    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert [answer["command"] for answer in answers] == list(COMMANDS), done.stderr
-    yield from answers
+Check = Callable[[Path, Path], list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def check(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Check]:
+    """What every command answers on a file, with the data segment bounded; its folder is the home of the process."""
+    log = tmp_path_factory.mktemp("commands") / "stderr"
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.partition.hostile_commands"],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            preexec_fn=_bounded,
+            env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        ) as process,
+    ):
+        yield partial(_asked, process, log)
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def _asked(process: subprocess.Popen[str], log: Path, path: Path, home: Path) -> list[dict[str, Any]]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    print(json.dumps({"path": str(path), "home": str(home), "limit_s": LIMIT_S}), file=process.stdin, flush=True)
+    lines = (json.loads(line) for line in process.stdout if line.startswith("{"))
+    answers = list(takewhile(lambda answer: "ended" not in answer, lines))
+    assert [answer["command"] for answer in answers] == list(COMMANDS), log.read_text()
+    return answers
 
 
 def _bounded() -> None:
@@ -53,7 +73,7 @@ def _bounded() -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_file_gets_one_line_and_status_2_from_every_command(name: str, tmp_path: Path) -> None:
+def test_hostile_file_gets_one_line_and_status_2_from_every_command(name: str, check: Check, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     for answer in check(HOSTILE[name](tmp_path / "model"), tmp_path):
         if name in AT_RUN and answer["command"] in ("plan", "register"):
@@ -85,14 +105,14 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_names_are_only_names(name: str, tmp_path: Path) -> None:
+def test_odd_names_are_only_names(name: str, check: Check, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     for answer in check(ODD[name](tmp_path / "model"), tmp_path):
         assert answer["status"] == 0, answer
     assert not list(tmp_path.rglob("pwned"))
 
 
-def test_weight_that_is_given_twice_alike_is_taken(tmp_path: Path) -> None:
+def test_weight_that_is_given_twice_alike_is_taken(check: Check, tmp_path: Path) -> None:
     proto = hostile.matmul(numpy_helper.from_array(np.ones((4, 4), np.float32), "w"))
     proto.graph.initializer.append(proto.graph.initializer[0])
     assert {answer["status"] for answer in check(hostile.written(lambda: proto)(tmp_path), tmp_path)} == {0}
