@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import onnx
 import pytest
 
-from client.verify import verify
+from client.verify import VerifyReport, verify
 from partition import Options, UnsupportedModelError, compile_model
 from tests.partition import blocks, models
 from tests.partition.test_grids import tower
@@ -18,9 +19,16 @@ MODELS: dict[str, Callable[[], onnx.ModelProto]] = {**models.DENSE, "tower": tow
 TIGHT = Options(weight_share=1.1)
 
 
-def sent_by(proto: onnx.ModelProto, strategy: str, inputs: dict[str, models.Array], share: float) -> int | None:
+@cache
+def named(name: str, strategy: str) -> VerifyReport:
+    """A model of MODELS on four ranks, with six samples."""
+    proto = MODELS[name]()
+    return verify(proto, models.random_inputs(proto, 6), 4, strategy)
+
+
+def sent_by(name: str, strategy: str, share: float) -> int | None:
     """Bytes that four ranks send; None where a rank holds more than its share."""
-    report = verify(proto, inputs, 4, strategy)
+    report = named(name, strategy)
     assert report.ok
     fullest = max(rank.weight_bytes for rank in report.ranks)
     return report.exchanged_bytes if fullest * 4 <= share * report.model_weight_bytes else None
@@ -29,11 +37,10 @@ def sent_by(proto: onnx.ModelProto, strategy: str, inputs: dict[str, models.Arra
 @pytest.mark.parametrize(("name", "share"), [("digits_mlp", 1.1), ("digits_mlp", 2.2), ("tower", 1.1), ("tower", 2.2)])
 def test_auto_sends_no_more_than_what_else_fits(name: str, share: float) -> None:
     proto = MODELS[name]()
-    inputs = models.random_inputs(proto, 6)
-    report = verify(proto, inputs, 4, "auto", Options(weight_share=share))
+    report = verify(proto, models.random_inputs(proto, 6), 4, "auto", Options(weight_share=share))
     assert report.ok, report.problems
     assert max(rank.weight_bytes for rank in report.ranks) * 4 <= share * report.model_weight_bytes
-    others = [sent_by(proto, strategy, inputs, share) for strategy in NAMED]
+    others = [sent_by(name, strategy, share) for strategy in NAMED]
     assert report.exchanged_bytes <= 1.05 * min(sent for sent in others if sent is not None)
 
 

@@ -13,7 +13,7 @@ from onnx import helper
 
 from client.verify import verify
 from partition import CompileError, Options
-from partition.compile import lay_out, prepare
+from partition.compile import Prepared, lay_out, prepare
 from partition.grid import parse_strategy
 from partition.samples import sample_axes
 from partition.traffic import traffic
@@ -91,9 +91,8 @@ def grids(workers: int) -> Iterator[str]:
                     yield ",".join(f"{name}={size}" for name, size in axes if size > 1)
 
 
-def foretold(proto: onnx.ModelProto, strategy: str, workers: int, options: Options) -> int | None:
+def foretold(prepared: Prepared, strategy: str, workers: int, options: Options) -> int | None:
     """Bytes that a strategy is predicted to send; None where it cannot be, or does not fit."""
-    prepared = prepare(proto, options)
     if "batch" in strategy and sample_axes(prepared.graph, workers) is None:
         return None  # all but one group would be idle
     try:
@@ -111,12 +110,13 @@ def test_auto_sends_little_and_as_much_as_foretold(family: str, seed: int) -> No
     inputs = random_inputs(proto, dice.choice([1, 2, 5]))
     options = Options(weight_share=share, shapes={name: np.shape(value) for name, value in inputs.items()})
     named = ["batch", "row", "column", "tensor", "pipeline", *grids(workers)]
-    fitting = [sent for one in named if (sent := foretold(proto, one, workers, options)) is not None]
+    prepared = prepare(proto, options)
+    fitting = [sent for one in named if (sent := foretold(prepared, one, workers, options)) is not None]
     if not fitting:
         pytest.skip("nothing fits that limit")
     report = verify(proto, inputs, workers, "auto", options)
     assert report.ok, report.problems
-    assert report.exchanged_bytes == foretold(proto, "auto", workers, options)
+    assert report.exchanged_bytes == foretold(prepared, "auto", workers, options)
     assert report.exchanged_bytes <= SLACK * min(fitting), report.strategy
     if share is not None:
         assert max(one.weight_bytes for one in report.ranks) * workers <= share * report.model_weight_bytes

@@ -10,12 +10,12 @@ import pytest
 from onnx import helper
 
 from bundle.manifest import Manifest
-from bundle.store import FolderStore
-from client.verify import reference, run_split, verify
+from client.verify import run_split, verify
 from engine.codec import program_from_json
 from engine.program import Exchange, Free, Program, Run
-from partition import Options, Sparsity, StrategyError, compile_model, compile_to_store
+from partition import Options, Sparsity, StrategyError, compile_model
 from tests.partition import models
+from tests.partition.asked import asked
 
 STRATEGIES = ("batch", "row", "column", "auto")
 _UNKNOWN = (
@@ -42,10 +42,9 @@ def kinds(program: Program) -> list[str]:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_digits_mlp_equals_onnxruntime_on_any_number_of_ranks(strategy: str, workers: int) -> None:
     proto = models.digits_mlp()
-    for batch in (1, 7):
-        report = verify(proto, models.random_inputs(proto, batch), workers, strategy)
-        assert report.ok, report.problems
-        assert report.max_abs_err <= 1e-5
+    for _, difference in asked(proto, [models.random_inputs(proto, n) for n in (7, 1)], workers, strategy):
+        assert difference.ok, difference.problems
+        assert difference.max_abs_err <= 1e-5
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -65,16 +64,10 @@ def test_serial_equals_onnxruntime_without_any_exchange(name: str) -> None:
     assert report.exchanges == {}
 
 
-def test_one_registration_answers_any_batch_size(tmp_path: Path) -> None:
-    from client.verify_run import run_ranks
-
+def test_one_registration_answers_any_batch_size() -> None:
     proto = models.digits_mlp()
-    store = FolderStore(tmp_path)
-    manifest = compile_to_store(store, proto, "row", 3)
-    for batch in (1, 4, 9):
-        inputs = models.random_inputs(proto, batch)
-        got = run_ranks(store, manifest, inputs).outputs["y"]
-        np.testing.assert_allclose(got, reference(proto, inputs)["y"], atol=1e-5)
+    for _, difference in asked(proto, [models.random_inputs(proto, n) for n in (4, 1, 9)], 3, "row"):
+        assert difference.max_abs_err <= 1e-5
 
 
 def test_batch_exchanges_one_scatter_and_one_gather(tmp_path: Path) -> None:

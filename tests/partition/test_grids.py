@@ -15,6 +15,7 @@ from partition.compile import lay_out, prepare
 from partition.grid import Grid, grid_of, workers_of
 from partition.layout import Section
 from tests.partition import models
+from tests.partition.asked import asked
 from tests.partition.test_compile import compiled_programs
 
 GRIDS = (
@@ -54,17 +55,15 @@ def tower(layers: int = 8, width: int = 48, rows: int | str = "n") -> onnx.Model
 @pytest.mark.parametrize("name", models.DENSE)
 def test_model_on_a_grid_equals_onnxruntime(name: str, strategy: str, workers: int) -> None:
     proto = models.DENSE[name]()
-    for batch in (1, 5):
-        report = verify(proto, models.random_inputs(proto, batch), workers, strategy)
-        assert report.ok, (batch, report.problems)
-        assert (report.strategy, report.world_size) == (strategy, workers)
+    for manifest, difference in asked(proto, [models.random_inputs(proto, n) for n in (5, 1)], workers, strategy):
+        assert difference.ok, difference.problems
+        assert (manifest.strategy, manifest.world_size) == (strategy, workers)
 
 
 @pytest.mark.parametrize(("strategy", "workers"), GRIDS)
 def test_sparse_layers_on_a_grid_equal_onnxruntime(strategy: str, workers: int) -> None:
-    for batch in (1, 5):
-        report = verify(models.sparse_chain(), models.sparse_inputs(batch), workers, strategy)
-        assert report.ok, (batch, report.problems)
+    for _, difference in asked(models.sparse_chain(), map(models.sparse_inputs, (5, 1)), workers, strategy):
+        assert difference.ok, difference.problems
 
 
 @pytest.mark.parametrize("batch", [1, 2, 8])
