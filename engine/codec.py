@@ -140,6 +140,7 @@ def _exchange(fields: Fields, rank: int, world_size: int) -> Exchange:
         axis=fields.integer("axis", default=0, low=-64, high=63),
         unit=fields.integer("unit", default=1, low=1),
         blocks=fields.integer("blocks", default=1, low=1),
+        deal=fields.integers("deal"),
         join_axis=fields.integer("join_axis", default=0, low=-64, high=63),
         join_blocks=fields.integer("join_blocks", default=1, low=1),
         root=fields.integer("root", default=0, high=world_size - 1),
@@ -156,5 +157,7 @@ def _check_group(fields: Fields, exchange: Exchange, rank: int) -> None:
     group = exchange.group
     if len(set(group)) != len(group) or rank not in group:
         fields.fail("group", f"different ranks with {rank} among them", list(group))
+    if len(exchange.deal) not in (0, len(group)):
+        fields.fail("deal", f"a number of units for each of {len(group)} ranks", list(exchange.deal))
     if exchange.root not in group and exchange.kind in ("broadcast", "gather", "reduce", "scatter", *_POINT_TO_POINT):
         fields.fail("root", f"a rank of the group {list(group)}", exchange.root)

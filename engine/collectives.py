@@ -146,7 +146,7 @@ def _send(exchange: Exchange, value: Tensor | None, port: Port, _: RowMaps | Non
 
 
 def _cut_for_group(exchange: Exchange, value: Tensor) -> list[Tensor]:
-    return divide(value, exchange.axis, len(exchange.group), exchange.unit, exchange.blocks)
+    return divide(value, exchange.axis, len(exchange.group), exchange.unit, exchange.blocks, exchange.deal)
 
 
 def _send_pieces(exchange: Exchange, pieces: list[Tensor], port: Port) -> Tensor:

@@ -55,6 +55,7 @@ class Exchange:
     axis:   the axis that is split or joined; negative counts from the end.
     unit:   pieces of the axis are whole multiples of so many elements (a head, a group).
     blocks: the axis is that many equal blocks, and a piece is a piece of each, one after another.
+    deal:   how many units each rank of the group gets of a block that is split; empty = as even as can be.
     join_axis, join_blocks: for kind "all_to_all", the axis that is joined, `axis` being the one that is split.
     group:  the ranks that take part, in reduction and concatenation order.
     root:   the rank that scatters, broadcasts, gathers or reduces; for send/recv the other end.
@@ -77,6 +78,7 @@ class Exchange:
     axis: int = 0
     unit: int = 1
     blocks: int = 1
+    deal: tuple[int, ...] = ()
     join_axis: int = 0
     join_blocks: int = 1
     root: int = 0

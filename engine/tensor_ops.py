@@ -47,18 +47,20 @@ def cut(tensor: Tensor, axis: int, start: int, stop: int) -> Tensor:
     return tensor[(slice(None),) * axis + (slice(start, stop),)].copy("C")
 
 
-def divide(tensor: Tensor, axis: int, parts: int, unit: int = 1, blocks: int = 1) -> list[Tensor]:
+def divide(
+    tensor: Tensor, axis: int, parts: int, unit: int = 1, blocks: int = 1, deal: Sequence[int] = ()
+) -> list[Tensor]:
     """The pieces of an axis by split_bounds: of each of its equal blocks, in whole units.
 
     Raises:
-        ExchangeError: if the axis is not so many blocks of whole units.
+        ExchangeError: if the axis is not so many blocks of whole units, or of those that are dealt.
     """
     if blocks > 1:
         open_blocks = _unfolded(tensor, axis, blocks)
-        pieces = divide(open_blocks, normal_axis(tensor, axis) + 1, parts, unit)
+        pieces = divide(open_blocks, normal_axis(tensor, axis) + 1, parts, unit, deal=deal)
         return [_folded(piece, normal_axis(tensor, axis)) for piece in pieces]
     try:
-        bounds = split_bounds(axis_size(tensor, axis), parts, unit)
+        bounds = split_bounds(axis_size(tensor, axis), parts, unit, deal)
     except ValueError as error:
         raise ExchangeError(f"axis {axis}: {error}") from error
     return [cut(tensor, axis, start, stop) for start, stop in bounds]

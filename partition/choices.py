@@ -23,7 +23,7 @@ class Choice:
     inputs:  the placement that each input must have.
     outputs: the placement that each output then has.
     others:  the placement of values that graphs inside of the op read.
-    units:   (attribute, unit): attributes that count the letter; each rank has its share, in whole units.
+    units:   (attribute, division): attributes that count the letter, and how the count is divided: as an axis would be.
     sizes:   the input that lists the sizes of output 0, of which each rank has its own; None = there is none.
     looks_up: whether input 1 holds places in the whole of input 0, of which a rank has its rows.
     directed: whether the letter are the directions of a recurrent cell.
@@ -35,7 +35,7 @@ class Choice:
     outputs: tuple[Placement, ...]
     letter: str = ""
     others: Placement = REPLICATE
-    units: tuple[tuple[str, int], ...] = ()
+    units: tuple[tuple[str, Shard], ...] = ()
     sizes: int | None = None
     looks_up: bool = False
     directed: bool = False

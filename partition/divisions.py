@@ -63,7 +63,7 @@ class OpAxes:
         self._measures = graph.opsets.get("", 1) >= MEASURED_SLICES
         names, axes = (*op.inputs, *op.outputs), (*rule.inputs, *rule.outputs)
         self._tensors = [(name, a, _shape(graph, name)) for name, a in zip(names, axes, strict=True)]
-        self._sizes = _letter_sizes([(axes, shape) for name, axes, shape in self._tensors if name])
+        self._sizes = letter_sizes([(axes, shape) for name, axes, shape in self._tensors if name])
         self._places: dict[str, list[Place | None] | None] = {}
         self._shards: dict[tuple[str, Division], list[Shard | None] | None] = {}
 
@@ -131,10 +131,10 @@ class OpAxes:
         units, rest = divmod(size, shard.unit * shard.blocks)
         return not rest and units >= self._workers
 
-    def local_units(self, letter: str, division: Division) -> tuple[tuple[str, int], ...]:
-        """Attributes that each rank has a part of, and the unit that they are divided by."""
-        counted = self.rule.units.get(letter, ())
-        return tuple((n, int(self.op.attributes[n]) // self._sizes[letter] * division.unit) for n in counted)
+    def local_units(self, letter: str, division: Division) -> tuple[tuple[str, Shard], ...]:
+        """Attributes that each rank has a part of, and how they are divided."""
+        counts = {n: int(self.op.attributes[n]) // self._sizes[letter] for n in self.rule.units.get(letter, ())}
+        return tuple((name, Shard(0, count * division.unit)) for name, count in counts.items())
 
     def axes_of(self, letter: str, op: Op) -> Iterator[tuple[str, Place]]:
         """(value, place) of every tensor of the op, or of one that is alike, that carries the letter."""
@@ -152,7 +152,7 @@ def _size(shape: tuple[Dim, ...], axis: int) -> Dim:
     return shape[axis] if axis < len(shape) else None
 
 
-def _letter_sizes(tensors: Sequence[tuple[Letters, tuple[Dim, ...]]]) -> dict[str, int]:
+def letter_sizes(tensors: Sequence[tuple[Letters, tuple[Dim, ...]]]) -> dict[str, int]:
     """Sizes of letters: of an axis of its own, else what is left of one that it shares."""
     axes = [(factors(a), size) for t, shape in tensors for a, size in zip(t, shape, strict=False)]
     known = {parts[0]: size for parts, size in axes if len(parts) == 1 and isinstance(size, int)}

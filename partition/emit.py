@@ -162,6 +162,7 @@ def _exchange(value: str, move: Move, rank: int, workers: int) -> Exchange:
         axis=divided.axis,
         unit=divided.unit,
         blocks=divided.blocks,
+        deal=divided.deal,
         join_axis=joined.axis,
         join_blocks=joined.blocks,
         root=ROOT.rank,

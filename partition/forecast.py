@@ -10,7 +10,7 @@ from costs.planner import LATENCY_S, Computed, Prediction, predict
 from partition.held import layout_bytes
 from partition.layout import Layout, Part, Section
 from partition.traffic import Sent, Shape, traffic
-from partition.work import all_work, work_shares
+from partition.work import work_by_rank
 
 # One vCPU: onnxruntime's float32 products, and how fast weights are read from memory. Assumed, not measured on Lambda.
 MULTIPLICATIONS_PER_S = 2e10
@@ -65,10 +65,7 @@ def _turns(layout: Layout) -> int:
 
 def _seconds(part: Part) -> list[float]:
     """By rank of the part, for all samples."""
-    seconds = [0.0] * part.workers
-    for op, work, choice in zip(part.graph.ops, all_work(part.graph), part.choices, strict=True):
-        for rank, share in enumerate(work_shares(part.graph, op, choice, part.workers)):
-            seconds[rank] += work * share / MULTIPLICATIONS_PER_S
+    seconds = [work / MULTIPLICATIONS_PER_S for work in work_by_rank(part.graph, part.choices, part.workers)]
     held = layout_bytes(Layout(part.graph, (Section(part, tuple(range(part.workers))),), part.workers))
     return [max(busy, nbytes / WEIGHT_BYTES_PER_S) for busy, nbytes in zip(seconds, held, strict=True)]
 

@@ -109,6 +109,7 @@ class _Builder:
     def _apply(self, name: str, move: Move) -> None:
         level = self._ready[name][move.source]
         if move.is_exchange:
+            self._note_cut(name, move.source, level)
             self._level(level).after.append(Transfer(name, move))
         self._ready[name].setdefault(move.target, level + move.is_exchange)
         if move.kind == "slice" and isinstance(move.target, Shard):

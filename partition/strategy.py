@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from partition.build import Layers, arrange
+from partition.dealing import dealt
 from partition.errors import UnsupportedModelError
 from partition.forecast import forecast
 from partition.graph import Graph
@@ -20,7 +21,7 @@ from partition.grid import Grid, grid_of
 from partition.held import layout_bytes
 from partition.layout import Layout, Part
 from partition.moves import BY_BYTES, BY_COST, Tariff
-from partition.planning import make_part, whole_layout
+from partition.planning import make_part, make_plan, scheduled, whole_layout
 from partition.samples import sample_axes
 from partition.search import Prices
 from partition.traffic import traffic
@@ -101,7 +102,7 @@ def _arranged(graph: Graph, layers: Layers, strategy: str, workers: int) -> Layo
 
 def _candidates(graph: Graph, layers: Layers, workers: int, most: int) -> Iterator[Candidate]:
     for strategy in ("row", "column"):
-        yield Candidate(strategy, _arranged(graph, layers, strategy, workers))
+        yield Candidate(strategy, arrange(graph, layers, grid_of(strategy, workers), partial(within, most, BY_COST)))
     for tariff in (BY_COST, BY_BYTES):
         place = partial(within, most, tariff)
         yield Candidate("tensor", arrange(graph, layers, grid_of("tensor", workers), place), tariff == BY_COST)
@@ -113,17 +114,31 @@ def _candidates(graph: Graph, layers: Layers, workers: int, most: int) -> Iterat
 
 
 def within(most: int, tariff: Tariff, graph: Graph, layers: Layers, strategy: str, workers: int) -> Part:
-    """A part whose ops are placed freely, if need be with all weights divided that do not fit otherwise."""
-    if strategy != "tensor":
-        return make_part(graph, layers, strategy, workers)
-    prices = Prices(tariff, copied=1.0 if tariff == BY_COST else 0.0)
-    large = _large_weights(graph, most, workers)
-    attempts = [(prices, frozenset[str]()), (prices, large), (replace(prices, held=_PRESSURE), large)]
-    for attempt in attempts:
-        part = make_part(graph, layers, strategy, workers, *attempt)
-        if max(layout_bytes(whole_layout(part))) <= most:
+    """A part that fits, if there is one: with pieces of unequal size, or all large weights divided, if need be."""
+    for prices, divided in _attempts(graph, most, tariff, strategy, workers):
+        plan = make_plan(graph, strategy, workers, prices, divided)
+        part = scheduled(graph, layers, plan, workers)
+        if not _fits(part, most):
+            part = scheduled(graph, layers, replace(plan, choices=dealt(graph, plan.choices, workers)), workers)
+        if _fits(part, most):
             break
     return part
+
+
+def _fits(part: Part, most: int) -> bool:
+    return max(layout_bytes(whole_layout(part))) <= most
+
+
+def _attempts(
+    graph: Graph, most: int, tariff: Tariff, strategy: str, workers: int
+) -> Iterator[tuple[Prices | None, frozenset[str]]]:
+    """Prices, and the weights that have to be divided, from what sends least to what holds least."""
+    if strategy != "tensor":
+        yield None, frozenset()
+        return
+    prices = Prices(tariff, copied=1.0 if tariff == BY_COST else 0.0)
+    large = _large_weights(graph, most, workers)
+    yield from [(prices, frozenset()), (prices, large), (replace(prices, held=_PRESSURE), large)]
 
 
 def _large_weights(graph: Graph, most: int, workers: int) -> frozenset[str]:

@@ -9,7 +9,6 @@ import onnx
 from onnx import helper, numpy_helper
 
 from bundle.manifest import TensorEntry
-from engine.split import split_bounds
 from partition.cut import cut_nodes
 from partition.directions import turn
 from partition.graph import Graph, Op, make_op
@@ -107,8 +106,7 @@ def _add_op(piece: Piece, graph: Graph, compute: Compute, rank: int, workers: in
     node.output[:] = [local_name(n, p) if n else "" for n, p in zip(op.outputs, choice.outputs, strict=True)]
     units = dict(choice.units)
     for attribute in (a for a in node.attribute if a.name in units):
-        low, high = split_bounds(attribute.i, workers, units[attribute.name])[rank]
-        attribute.i = high - low
+        attribute.i = units[attribute.name].length(attribute.i, workers, rank)
     if choice.sizes is not None:
         sizes = _local_sizes(graph, compute, choice.sizes, rank, workers)
         node.input[choice.sizes] = sizes.name

@@ -173,6 +173,22 @@ def test_gather_undoes_scatter_of_units_in_blocks(size: int, unit: int, blocks: 
     assert all(np.array_equal(dense_of(part), whole) for part in gathered)
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=5), st.integers(1, 3), st.integers(1, 3))
+def test_dealt_pieces_are_scattered_summed_and_put_together(deal: list[int], unit: int, blocks: int) -> None:
+    size, block = len(deal), unit * sum(deal)
+    whole = _array(1, (2, block * blocks))
+    ways: dict[str, Any] = {"axis": 1, "unit": unit, "blocks": blocks, "deal": tuple(deal)}
+    pieces = exchange_all(_exchange("scatter", size, **ways), [whole, *[None] * (size - 1)])
+    for piece, (low, high) in zip(pieces, split_bounds(block, size, unit, deal), strict=True):
+        np.testing.assert_array_equal(dense_of(piece), whole.reshape(2, blocks, -1)[:, :, low:high].reshape(2, -1))
+    summed = exchange_all(_exchange("reduce_scatter", size, reduce="sum", **ways), [whole] * size)
+    for part, piece in zip(summed, pieces, strict=True):
+        np.testing.assert_array_equal(dense_of(part), size * dense_of(piece))
+    gathered = exchange_all(_exchange("all_gather", size, axis=1, blocks=blocks), pieces)
+    assert all(np.array_equal(dense_of(part), whole) for part in gathered)
+
+
 @settings(max_examples=15, deadline=None)
 @given(_SIZES, st.integers(1, 3), st.integers(1, 3))
 def test_all_to_all_turns_units_of_one_axis_into_blocks_of_another(size: int, unit: int, blocks: int) -> None:

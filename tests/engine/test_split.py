@@ -23,3 +23,16 @@ def test_pieces_in_units_are_those_of_the_units(units: int, parts: int, unit: in
 def test_impossible_split_is_refused(size: int, parts: int, unit: int) -> None:
     with pytest.raises(ValueError, match="cannot split"):
         split_bounds(size, parts, unit)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=6), st.integers(1, 5))
+def test_dealt_pieces_follow_one_another_with_so_many_units_each(deal: list[int], unit: int) -> None:
+    bounds = split_bounds(unit * sum(deal), len(deal), unit, deal)
+    assert [high - low for low, high in bounds] == [unit * own for own in deal]
+    assert [i for low, high in bounds for i in range(low, high)] == list(range(unit * sum(deal)))
+
+
+@pytest.mark.parametrize(("size", "parts", "deal"), [(3, 2, [1, 1]), (3, 3, [2, 1]), (2, 2, [3, -1])])
+def test_deal_of_another_size_is_refused(size: int, parts: int, deal: list[int]) -> None:
+    with pytest.raises(ValueError, match=f"expected {parts} pieces of {size} elements"):
+        split_bounds(size, parts, 1, deal)

@@ -105,4 +105,45 @@ def fused_by_reshape(width: int = 64, heads: int = 8) -> onnx.ModelProto:
     return block.model([1, 5, width], block.op("Add", x, block.mlp(block.norm(x))))
 
 
+def grouped(heads: int, groups: int, layers: int = 2, features: int = 16, op: str = "") -> onnx.ModelProto:
+    """Blocks in which each head of keys and values has several of queries, written out as Hugging Face does.
+
+    op: the name of an op that attends instead: "Attention" or "GroupQueryAttention".
+    """
+    block, x, seq = Block(heads * features, heads), "x", 5
+    for _ in range(layers):
+        h = block.norm(x)
+        q, k, v = (block.linear(h, block.width, n * features) for n in (heads, groups, groups))
+        attended = GROUPED[op](block, (q, k, v), groups, seq)
+        x = block.op("Add", x, block.linear(attended, block.width, block.width))
+        x = block.op("Add", x, block.mlp(block.norm(x)))
+    proto = block.model([1, seq, block.width], x)
+    proto.opset_import[0].version = 23
+    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return proto
+
+
+def _repeated(block: Block, projected: tuple[str, str, str], groups: int, seq: int) -> str:
+    """Keys and values repeated for each of their queries' heads."""
+    heads, features, keys = block.heads, block.width // block.heads, list[str]()
+    for joined in projected[1:]:
+        apart = block.op("Reshape", joined, np.array([0, -1, groups, features]))
+        turned = block.op("Unsqueeze", block.op("Transpose", apart, perm=[0, 2, 1, 3]), np.array([2]))
+        often = block.op("Expand", turned, np.array([1, groups, heads // groups, seq, features]))
+        keys.append(block.op("Reshape", often, np.array([1, heads, seq, features])))
+    return block.merged(block.attend(block.by_heads(projected[0], [0, -1]), *keys), [0, -1])
+
+
+def _in_one(block: Block, projected: tuple[str, str, str], groups: int, _: int) -> str:
+    return str(block.op("Attention", *projected, q_num_heads=block.heads, kv_num_heads=groups))
+
+
+def _in_one_of_ours(block: Block, projected: tuple[str, str, str], groups: int, seq: int) -> str:
+    lengths = np.array([seq - 1], np.int32), np.array(seq, np.int32)
+    counts = {"num_heads": block.heads, "kv_num_heads": groups}
+    made = block.op("GroupQueryAttention", *projected, "", "", *lengths, outputs=3, domain="com.microsoft", **counts)
+    return str(made[0])
+
+
+GROUPED = {"": _repeated, "Attention": _in_one, "GroupQueryAttention": _in_one_of_ours}
 BLOCKS = {"apart": encoder, "fused_by_reshape": fused_by_reshape, "fused_by_split": fused_by_split}
