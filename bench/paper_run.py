@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.inprocess import run_counted
+from bench.inprocess import in_files, run_counted
 from bench.paper import Case, Kept, Measured, Published, compared
 from bench.paper_cloud import run_on_cloud
 from bench.paper_compile import compiled, network_of
@@ -78,14 +78,15 @@ def _network(case: Case) -> tuple[int, int, int, bool]:
 
 
 def _in_process(cases: Sequence[Case], setting: Setting) -> Iterator[tuple[Case, Measured]]:
-    """Runs of one network. Its inputs are made for each run: kept, they would be gigabytes beside the next one."""
+    """Runs of one network."""
     card, options = network_of(cases[0], setting.data)
     sizes = sorted({case.workers for case in cases})
     truth = functools.cache(lambda: card.examples(options, _compared(card, options, cases[0].samples)))
     with tempfile.TemporaryDirectory(prefix="fsd-paper-") as folder:
+        inputs = in_files(card.inputs(options, cases[0].samples), Path(folder))
         for store, manifest in compiled(card, options, sizes, Path(folder)):
             for case in (case for case in cases if case.workers == manifest.world_size):
-                run = run_counted(store, manifest, card.inputs(options, case.samples), case.channel)
+                run = run_counted(store, manifest, inputs, case.channel)
                 examples = truth()  # numpy's answer once for each network, not before the compiler has begun
                 verdict = card.check({"y": np.asarray(run.outputs["y"][: len(examples.inputs["x"])])}, examples)
                 yield case, Measured(run.calls, verdict.right, verdict.total, run.seconds, IN_PROCESS, manifest.info)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -69,8 +69,10 @@ class Channel(ABC):
         """
         self.send_many([(dst, tag, tensor)])
 
-    def send_many(self, messages: Sequence[Message]) -> None:
-        """Send (dst, tag, tensor) messages in as few requests as fit. The same object sent to many is encoded once.
+    def send_many(self, messages: Iterable[Message]) -> None:
+        """Send (dst, tag, tensor) messages in as few requests as fit. Neighbours of the same object are encoded once.
+
+        messages: an iterator's tensors may be made one by one: none is held longer than the next one takes.
 
         Raises:
             TransportError, CodecError, RunAborted, Fenced: as `send`.
@@ -135,6 +137,16 @@ class Channel(ABC):
             Whatever the hooks raise; the message is then not lost.
         """
         return self.recv_any([(src, tag)])[2]
+
+    def await_all(self, pairs: Sequence[Pair]) -> None:
+        """Wait until all of several (src, tag) are here, still encoded: for who has no room for them until then.
+
+        Raises:
+            As `recv`.
+        """
+        self._raise_if_over()
+        while missing := [pair for pair in pairs if not self.has_arrived(*pair)]:
+            self._wait(missing, self._intake.inbox.peek)
 
     def recv_any(self, pairs: Sequence[Pair]) -> tuple[int, Tag, Tensor]:
         """Wait for the first of several (src, tag) to come and return (src, tag, tensor).

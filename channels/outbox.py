@@ -11,7 +11,7 @@ from channels.codec import Codec
 from channels.config import ChannelConfig
 from channels.errors import ConfigError
 from channels.frame import EVERY, Header, pack_frame, run_tag, split_message
-from channels.sample_book import Message, SampleBook
+from channels.sample_book import Message, Page, SampleBook
 from channels.tags import Tag
 from channels.tensors import LiveTensor
 from channels.transport import Key, Outgoing
@@ -27,22 +27,26 @@ class Outbox:
         self._codec = codec
         self._book = book
 
-    def tensors(self, messages: Sequence[Message]) -> list[PayloadGroup]:
-        """Payloads of (slot, tag, tensor) messages; the same object for several slots is encoded once, and one group.
+    def tensors(self, messages: Iterable[Message]) -> list[PayloadGroup]:
+        """Payloads of (slot, tag, tensor) messages; neighbours of the same object are encoded once, and one group.
 
         Raises:
             CodecError: if a tensor cannot travel.
         """
-        payloads: dict[tuple[int, int], bytes] = {}
+        payloads: dict[int, bytes] = {}  # of the last tensor, by what the receiver knows
         groups: dict[tuple[Tag, int], PayloadGroup] = {}
+        told, last = Page(), None
         for slot, tag, tensor in messages:
+            if tensor is not last:
+                payloads.clear()
+                last = tensor
             known = self._book.known_to(slot, tag) if isinstance(tensor, LiveTensor) else None
-            key = (id(tensor), id(known))
-            if key not in payloads:
-                payloads[key] = self._codec.encode(tensor, known)
-            payload = payloads[key]
+            if id(known) not in payloads:
+                payloads[id(known)] = self._codec.encode(tensor, known)
+            payload = payloads[id(known)]
             groups.setdefault((tag, id(payload)), ([], tag, payload))[0].append(slot)
-        self._book.note_sent(messages)
+            told.note(slot, tag, tensor)
+        self._book.note_sent(told)
         return list(groups.values())
 
     def json(self, slots: Sequence[int], tag: Tag, value: object) -> PayloadGroup:

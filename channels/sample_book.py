@@ -6,7 +6,6 @@ order in which messages come or are asked for. What a restarted sender does not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from channels.inbox import Pair
@@ -15,6 +14,22 @@ from channels.tags import Tag
 from channels.tensors import LiveTensor, Tensor
 
 Message = tuple[int, Tag, Tensor]  # destination, tag, tensor
+
+
+@dataclass
+class Page:
+    """What messages tell that are not sent yet, by destination; neighbours of the same tensor share one note."""
+
+    told: dict[int, Known] = field(default_factory=dict)
+    _last: tuple[Tensor, Known] | None = None
+
+    def note(self, destination: int, tag: Tag, tensor: Tensor) -> None:
+        """Note what a message tells."""
+        if not isinstance(tensor, LiveTensor) or tag.step < 0:
+            return
+        if self._last is None or self._last[0] is not tensor or self._last[1].tag != tag:
+            self._last = tensor, Known(tag, tensor.samples)
+        self.told[destination] = self._last[1]
 
 
 @dataclass
@@ -33,12 +48,9 @@ class SampleBook:
         known = self.told.get(destination)
         return known if known is not None and known.tag < tag else None
 
-    def note_sent(self, messages: Sequence[Message]) -> None:
-        """Remember what these messages tell; destinations of the same tensor share one note."""
-        notes: dict[tuple[int, Tag], Known] = {}
-        for destination, tag, tensor in messages:
-            if isinstance(tensor, LiveTensor) and tag.step >= 0:
-                self.told[destination] = notes.setdefault((id(tensor), tag), Known(tag, tensor.samples))
+    def note_sent(self, page: Page) -> None:
+        """Remember what messages told, once all of them could be encoded."""
+        self.told.update(page.told)
 
     def note_received(self, source: int, tag: Tag, tensor: Tensor) -> None:
         """Remember what a message told."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,8 +20,8 @@ class TensorChannel(Protocol):
     within the same step gives the same message: that is what makes an exchange repeatable.
     """
 
-    def send_many(self, messages: Sequence[tuple[int, Tag, Tensor]]) -> None:
-        """Send (slot, tag, tensor) messages; the same object sent to many may be encoded once."""
+    def send_many(self, messages: Iterable[tuple[int, Tag, Tensor]]) -> None:
+        """Send (slot, tag, tensor) messages; neighbours of the same object may be encoded once."""
         ...
 
     def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
@@ -62,27 +62,32 @@ class Port:
         self._slots = slots
         self._clock = clock
 
-    def send(self, messages: Sequence[tuple[int, Tensor]], phase: int = 0) -> None:
-        """Send (rank, tensor) messages to other ranks."""
-        if not messages:
-            return
-        self.traffic.sent_messages += len(messages)
-        self.traffic.sent_bytes += sum(tensor.nbytes for _, tensor in messages)
-        tag = Tag(self.step, phase)
-        self._channel.send_many([(self._slots[rank], tag, tensor) for rank, tensor in messages])
+    def send(self, messages: Sequence[tuple[int, Tensor]] | Iterator[tuple[int, Tensor]], phase: int = 0) -> None:
+        """Send (rank, tensor) messages to other ranks. Those of an iterator, which has some, are made one by one."""
+        if messages:
+            self._channel.send_many(self._counted(messages, Tag(self.step, phase)))
+
+    def _counted(self, messages: Iterable[tuple[int, Tensor]], tag: Tag) -> Iterator[tuple[int, Tag, Tensor]]:
+        for rank, tensor in messages:
+            self.traffic.sent_messages += 1
+            self.traffic.sent_bytes += tensor.nbytes
+            yield self._slots[rank], tag, tensor
 
     def receive(self, ranks: Sequence[int], phase: int = 0) -> Iterator[tuple[int, Tensor]]:
         """Yield (rank, tensor) of each of `ranks` in the order of arrival."""
         tag = Tag(self.step, phase)
         waiting = {self._slots[rank]: rank for rank in ranks}
         while waiting:
-            started = self._clock()
-            slot, _, tensor = self._channel.recv_any([(slot, tag) for slot in waiting])
-            self.traffic.wait_seconds += self._clock() - started
-            self.traffic.received_bytes += tensor.nbytes
-            if isinstance(tensor, LiveTensor):
-                check_live(tensor)
-            yield waiting.pop(slot), tensor
+            yield self._next(waiting, tag)  # no name for it here: it would stay until the next one is decoded
+
+    def _next(self, waiting: dict[int, int], tag: Tag) -> tuple[int, Tensor]:
+        started = self._clock()
+        slot, _, tensor = self._channel.recv_any([(slot, tag) for slot in waiting])
+        self.traffic.wait_seconds += self._clock() - started
+        self.traffic.received_bytes += tensor.nbytes
+        if isinstance(tensor, LiveTensor):
+            check_live(tensor)
+        return waiting.pop(slot), tensor
 
     def receive_all(self, ranks: Sequence[int], phase: int = 0) -> dict[int, Tensor]:
         """The tensors of all of `ranks`, by rank."""

@@ -2,11 +2,16 @@
 
 Where the maps say zero rows between two ranks, nothing is sent and nobody waits. Otherwise a message goes out even if
 every sample in it is dead, because the other side waits for it.
+
+Memory: what a rank sends is taken and encoded one message at a time, and a part is given up as soon as it is placed.
+Pages of the output are the operating system's until they are written, so parts and output together take little more
+than either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +22,9 @@ from engine.port import Port, same_kind
 from engine.program import Exchange
 from engine.row_maps import RowMaps
 from engine.tensor_ops import axis_size, drop_dead, non_finite_samples, normal_axis, union_samples
+
+_NO_ROWS: Final[NDArray[np.int32]] = np.zeros(0, np.int32)
+_NO_SAMPLES: Final[NDArray[np.int64]] = np.zeros(0, np.int64)
 
 
 def exchange_rows(exchange: Exchange, value: Tensor | None, port: Port, maps: RowMaps) -> Tensor:
@@ -33,35 +41,46 @@ def exchange_rows(exchange: Exchange, value: Tensor | None, port: Port, maps: Ro
     _check_maps(exchange, value, maps)
     take = None if value is None else _taker(exchange, value)
     others = [(i, rank) for i, rank in enumerate(exchange.group) if rank != port.rank]
-    if take is not None:
-        port.send(_messages([(rank, maps.send[i]) for i, rank in others if maps.send[i].size], take))
+    wanted = [(rank, maps.send[i]) for i, rank in others if maps.send[i].size]
+    if take is not None and wanted:
+        port.send(_messages(wanted, take))
     at = {rank: i for i, rank in enumerate(exchange.group)}
     kept: dict[int, Tensor] = {}  # no more of a part than is read: a rank may get many times what it reads
     for rank, part in port.receive([rank for i, rank in others if maps.recv[i].size]):
         if take is None:
-            take = _taker(exchange, part)
-        _check(part, take(np.zeros(0, np.int32)), maps.recv[at[rank]].size, _axis(exchange, part), rank)
+            take = _taker(exchange, _rowless(exchange, part))
+        _check(part, take(_NO_ROWS), maps.recv[at[rank]].size, _axis(exchange, part), rank)
         kept[rank] = _kept(exchange, part, maps.recv[at[rank]])
+        del part  # before the next one is decoded
     assert take is not None, "_check_maps: a rank that holds nothing gets something"
-    nothing = take(np.zeros(0, np.int32))
+    nothing = take(_NO_ROWS)
     kept[port.rank] = _kept(exchange, take(maps.send[at[port.rank]]), maps.recv[at[port.rank]])
-    places = [rows[rows >= 0] for rows in maps.recv]
-    return _placed(exchange, nothing, [kept.get(rank, nothing) for rank in exchange.group], places)
+    return _placed(exchange, nothing, kept, [rows[rows >= 0] for rows in maps.recv])
+
+
+def _rowless(exchange: Exchange, part: Tensor) -> Tensor:
+    """A tensor of the part's kind without any row: it keeps nothing alive."""
+    return _taker(exchange, part)(_NO_ROWS)
 
 
 def _kept(exchange: Exchange, part: Tensor, rows: NDArray[np.int32]) -> Tensor:
     """The rows of a part that have a place in the output."""
     if (rows >= 0).all():
         return part
-    return _taker(exchange, part)(np.flatnonzero(rows >= 0).astype(np.int32))
+    return _taker(exchange, part, views=False)(np.flatnonzero(rows >= 0).astype(np.int32))
 
 
 def _messages(
-    wanted: list[tuple[int, NDArray[np.int32]]], take: Callable[[NDArray[np.int32]], Tensor]
-) -> list[tuple[int, Tensor]]:
-    """(rank, rows) by rank; the same object for all that want the same rows, so that it is encoded once."""
-    taken = {id(rows): take(rows) for rows in {id(rows): rows for _, rows in wanted}.values()}
-    return [(rank, taken[id(rows)]) for rank, rows in wanted]
+    wanted: Sequence[tuple[int, NDArray[np.int32]]], take: Callable[[NDArray[np.int32]], Tensor]
+) -> Iterator[tuple[int, Tensor]]:
+    """(rank, tensor), taken when it is its turn; one after another for all that want the same rows."""
+    readers: dict[int, tuple[NDArray[np.int32], list[int]]] = {}
+    for rank, rows in wanted:
+        readers.setdefault(id(rows), (rows, []))[1].append(rank)
+    for rows, ranks in readers.values():
+        tensor = take(rows)
+        yield from [(rank, tensor) for rank in ranks]
+        del tensor  # before the next one is taken
 
 
 def _check_maps(exchange: Exchange, value: Tensor | None, maps: RowMaps) -> None:
@@ -78,32 +97,46 @@ def _axis(exchange: Exchange, value: Tensor) -> int:
     return 1 if isinstance(value, LiveTensor) else normal_axis(value, exchange.axis)
 
 
-def _placed(exchange: Exchange, nothing: Tensor, parts: list[Tensor], places: list[NDArray[np.int32]]) -> Tensor:
-    """The output; `nothing` is of its kind, but without rows. places: by rank, of each row of its part."""
+def _placed(
+    exchange: Exchange, nothing: Tensor, parts: dict[int, Tensor], places: Sequence[NDArray[np.int32]]
+) -> Tensor:
+    """The output; `nothing` is of its kind, but without rows.
+
+    parts:  by rank; taken out as they are placed.
+    places: by position in the group, of each row of the rank's part.
+    """
     axis = _axis(exchange, nothing)
-    for rank, part, rows in zip(exchange.group, parts, places, strict=True):
-        _check(part, nothing, rows.size, axis, rank)
+    for rank, rows in zip(exchange.group, places, strict=True):
+        _check(parts.get(rank, nothing), nothing, rows.size, axis, rank)
     if isinstance(nothing, LiveTensor):
-        return _place_live(exchange, nothing, [part for part in parts if isinstance(part, LiveTensor)], places)
-    return _place_dense(exchange, nothing, [part for part in parts if isinstance(part, np.ndarray)], places, axis)
+        return _place_live(exchange, nothing, parts, places)
+    return _place_dense(exchange, nothing, parts, places, axis)
 
 
-def _taker(exchange: Exchange, value: Tensor) -> Callable[[NDArray[np.int32]], Tensor]:
+def _taker(exchange: Exchange, value: Tensor, views: bool = True) -> Callable[[NDArray[np.int32]], Tensor]:
+    """What takes rows of the value. views: it may keep all of the value alive for them."""
     if not isinstance(value, LiveTensor):
         axis = _axis(exchange, value)
         return lambda rows: np.take(value, rows, axis=axis)
-    bad = non_finite_samples(value.values) if not exchange.reduce else np.zeros(0, np.int64)
-    return lambda rows: _take_live(value, rows, bad)
+    bad = non_finite_samples(value.values) if not exchange.reduce else _NO_SAMPLES
+    return lambda rows: _take_live(value, rows, bad, views and not bad.size)
 
 
-def _take_live(value: LiveTensor, rows: NDArray[np.int32], bad: NDArray[np.int64]) -> LiveTensor:
+def _take_live(value: LiveTensor, rows: NDArray[np.int32], bad: NDArray[np.int64], views: bool) -> LiveTensor:
     """The rows, without samples that are zero in them; bad: columns of `value` with NaN or Inf somewhere."""
+    if views and _consecutive(rows):
+        return drop_dead(LiveTensor(value.values[rows[0] : rows[-1] + 1], value.samples, value.total))
     values = np.take(value.values, rows, axis=0)
     if bad.size:
         in_all = np.count_nonzero(~np.isfinite(value.values[:, bad]), axis=0)
         in_rows = np.count_nonzero(~np.isfinite(values[:, bad]), axis=0)
         values[:, bad[in_rows < in_all]] = np.nan
     return drop_dead(LiveTensor(values, value.samples, value.total))
+
+
+def _consecutive(rows: NDArray[np.int32]) -> bool:
+    """Whether they are neighbours in their order: a view does then."""
+    return bool(rows.size and rows[-1] - rows[0] + 1 == rows.size and (np.diff(rows) == 1).all())
 
 
 def _check(part: Tensor, value: Tensor, rows: int, axis: int, source: int) -> None:
@@ -125,16 +158,18 @@ def _dtype(tensor: Tensor) -> np.dtype[np.generic]:
 
 
 def _place_live(
-    exchange: Exchange, value: LiveTensor, parts: list[LiveTensor], places: list[NDArray[np.int32]]
+    exchange: Exchange, nothing: LiveTensor, parts: dict[int, Tensor], places: Sequence[NDArray[np.int32]]
 ) -> LiveTensor:
-    samples = union_samples(parts, value.total)
-    values = np.zeros((exchange.rows, samples.size), value.values.dtype)
-    for rows, part in zip(places, parts, strict=True):
+    samples = union_samples((part for part in parts.values() if isinstance(part, LiveTensor)), nothing.total)
+    values = np.zeros((exchange.rows, samples.size), nothing.values.dtype)
+    for rank, rows in zip(exchange.group, places, strict=True):
+        part = parts.pop(rank, nothing)
+        assert isinstance(part, LiveTensor), "_check: of one kind"
         if exchange.reduce:
             values[rows] += _spread(part, samples)
         else:
             values[rows] = _spread(part, samples)
-    return LiveTensor(values, samples, value.total)
+    return LiveTensor(values, samples, nothing.total)
 
 
 def _spread(part: LiveTensor, samples: NDArray[np.int32]) -> NDArray[np.generic]:
@@ -148,13 +183,15 @@ def _spread(part: LiveTensor, samples: NDArray[np.int32]) -> NDArray[np.generic]
 
 def _place_dense(
     exchange: Exchange,
-    value: NDArray[np.generic],
-    parts: list[NDArray[np.generic]],
-    places: list[NDArray[np.int32]],
+    nothing: NDArray[np.generic],
+    parts: dict[int, Tensor],
+    places: Sequence[NDArray[np.int32]],
     axis: int,
 ) -> NDArray[np.generic]:
-    output = np.zeros((*value.shape[:axis], exchange.rows, *value.shape[axis + 1 :]), value.dtype)
-    for rows, part in zip(places, parts, strict=True):
+    output = np.zeros((*nothing.shape[:axis], exchange.rows, *nothing.shape[axis + 1 :]), nothing.dtype)
+    for rank, rows in zip(exchange.group, places, strict=True):
+        part = parts.pop(rank, nothing)
+        assert isinstance(part, np.ndarray), "_check: of one kind"
         where = (slice(None),) * axis + (rows,)
         if exchange.reduce:
             output[where] += part

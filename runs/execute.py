@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -105,8 +105,8 @@ class Execution:
 class _NoChannel:
     """Stands where a run has one rank, whose program exchanges nothing."""
 
-    def send_many(self, messages: Sequence[tuple[int, Tag, Tensor]]) -> None:
-        raise ProgramError(f"a run of one rank sends nothing, got {len(messages)} messages")
+    def send_many(self, messages: Iterable[tuple[int, Tag, Tensor]]) -> None:
+        raise ProgramError(f"a run of one rank sends nothing, got {len(list(messages))} messages")
 
     def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
         raise ProgramError(f"a run of one rank receives nothing, got {len(pairs)} messages to wait for")

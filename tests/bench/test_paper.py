@@ -5,18 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Semaphore
 
 import numpy as np
 import pytest
 
-from bench.inprocess import run_counted
+from bench.inprocess import in_files, run_counted
 from bench.paper import UNFINISHED, Case, Kept, Measured, Published, compared, floor_usd, read_published
 from bench.paper_cloud import available_bytes
 from bench.paper_report import as_csv, geometric_mean, joined, markdown, read_lines, summary, write_results
 from bench.paper_run import Setting, _in_process
 from bench.services import Lane, MemoryS3, MemorySns, MemorySqs
+from bench.turns import TurnChannel
 from bundle.store import FolderStore
+from channels import ChannelConfig, MemoryChannel, MemoryHub
+from channels.tags import Tag
+from channels.tensors import Tensor
 from client.cli import main
 from client.errors import UsageError
 from costs import CallCount, Meter
@@ -179,3 +186,31 @@ def test_meter_counts_what_the_services_were_asked() -> None:
     assert counts["sns:Publish"] == counts["sqs:ReceiveMessage"] == (1, 65_500 + attribute)
     assert counts["s3:PutObject"] == (1, 10)
     assert counts["s3:GetObject"] == (1, 3)
+
+
+def test_inputs_in_files_are_the_same(tmp_path: Path) -> None:
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    mapped = in_files({"x": array}, tmp_path)["x"]
+    np.testing.assert_array_equal(mapped, array)
+    assert isinstance(mapped, np.memmap)
+
+
+def test_a_rank_gives_its_turn_up_while_it_waits() -> None:
+    hub, deadline = MemoryHub(2), time.monotonic() + 30
+    ends = [MemoryChannel(ChannelConfig("0" * 32, 0, 0, slot, 2, b"k" * 16, deadline), hub) for slot in range(2)]
+    turns = Semaphore(1)
+    first = TurnChannel(ends[0], turns)
+
+    def waits() -> Tensor:
+        with turns:
+            return first.recv_any([(1, Tag(5))])[2]
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(waits)
+        assert turns.acquire(timeout=20), "held while it waits"
+        ends[1].send(0, Tag(5), np.ones(3))
+        with pytest.raises(TimeoutError):
+            waiting.result(0.2)  # it is there, but not its turn
+        turns.release()
+        np.testing.assert_array_equal(waiting.result(), np.ones(3))
+    assert turns.acquire(blocking=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import time
+import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -410,3 +412,39 @@ def test_closing_twice_is_harmless(harness: Harness) -> None:
     channel.flush()
     channel.close()
     channel.close()
+
+
+def test_all_of_several_messages_are_awaited_and_stay(harness: Harness) -> None:
+    ends = [harness.open(slot) for slot in range(SLOTS)]
+    pairs = [(1, Tag(4)), (2, Tag(4))]
+    with ThreadPoolExecutor(1) as pool:
+        ends[1].send(0, Tag(4), numbers(3, seed=1))
+        waiting = pool.submit(ends[0].await_all, pairs)
+        time.sleep(0.05)
+        assert not waiting.done()
+        ends[2].send(0, Tag(4), numbers(3, seed=2))
+        waiting.result()
+    assert all(ends[0].has_arrived(*pair) for pair in pairs)
+    for source, tag in pairs:
+        assert_same(ends[0].recv(source, tag), numbers(3, seed=source))
+
+
+def test_tensors_of_an_iterator_are_let_go_when_the_next_one_is_made(harness: Harness) -> None:
+    made: list[weakref.ref[NDArray[np.float32]]] = []
+    most_alive = 0
+
+    def messages() -> Iterator[tuple[int, Tag, Tensor]]:
+        nonlocal most_alive
+        for step in range(5):
+            tensor = numbers(20, seed=step)
+            made.append(weakref.ref(tensor))
+            most_alive = max(most_alive, sum(ref() is not None for ref in made))
+            yield from [(1, Tag(step), tensor), (2, Tag(step), tensor)]
+            del tensor
+
+    a, b, c = (harness.open(slot) for slot in range(SLOTS))
+    a.send_many(messages())
+    assert most_alive <= 2
+    for step in range(5):
+        assert_same(b.recv(0, Tag(step)), numbers(20, seed=step))
+        assert_same(c.recv(0, Tag(step)), numbers(20, seed=step))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -67,7 +67,7 @@ class FakeChannel:
         self.slot = slot
         self.check = check
 
-    def send_many(self, messages: Sequence[tuple[int, Tag, Tensor]]) -> None:
+    def send_many(self, messages: Iterable[tuple[int, Tag, Tensor]]) -> None:
         for slot, tag, tensor in messages:
             self.network.put((self.slot, slot, tag), tensor)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from channels.tags import Tag
 from channels.tensors import LiveTensor, Tensor
+from engine import rows as row_exchange
 from engine.errors import ExchangeError, ProgramError
+from engine.port import Port
 from engine.program import Exchange
 from engine.row_maps import row_maps
 from tests.engine.fleet import FakeNetwork, exchange_all, loaded_rank
@@ -192,3 +197,65 @@ def test_input_that_is_due_and_not_there_is_a_program_error() -> None:
     maps = _maps([[0], [1]], [[0], [0]])
     with pytest.raises(ProgramError, match="'x' is not there"):
         exchange_all([_placing(1, 2)] * 2, [np.ones((2, 1), np.float32), None], maps)
+
+
+class _Watched:
+    """Stands where a channel does: brings parts of two rows, and notes of what goes through it what is still held."""
+
+    def __init__(self, sources: list[int]) -> None:
+        self.sources = sources
+        self.values: list[weakref.ref[NDArray[Any]]] = []
+        self.most_sent = 0
+
+    @property
+    def held(self) -> int:
+        return sum(ref() is not None for ref in self.values)
+
+    def send_many(self, messages: Iterable[tuple[int, Tag, Tensor]]) -> None:
+        refs = []
+        for _, _, tensor in messages:
+            assert isinstance(tensor, LiveTensor)
+            refs.append(weakref.ref(tensor.values))
+            self.most_sent = max(self.most_sent, sum(ref() is not None for ref in refs))
+
+    def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
+        values = np.full((2, 3), len(self.values) + 1, np.float32)
+        self.values.append(weakref.ref(values))
+        return (*pairs[0], LiveTensor(values, np.arange(3, dtype=np.int32), 3))
+
+
+def test_no_part_is_held_after_it_was_placed(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 4
+    channel, held = _Watched(list(range(1, size))), []
+    spread = row_exchange._spread
+
+    def noting(part: LiveTensor, samples: NDArray[np.int32]) -> NDArray[np.generic]:
+        held.append(channel.held)
+        return spread(part, samples)
+
+    monkeypatch.setattr(row_exchange, "_spread", noting)
+    maps = {**_pack("send", [[0, 1], [1], [0], [1]]), **_pack("recv", [[2 * i, 2 * i + 1] for i in range(size)])}
+    exchange = _placing(2 * size, size)
+    value = LiveTensor(np.full((2, 3), 9, np.float32), np.arange(3, dtype=np.int32), 3)
+    port = Port(channel, list(range(size)), 0, 3)
+    output = row_exchange.exchange_rows(exchange, value, port, row_maps(exchange, maps))
+    assert held == [3, 3, 2, 1]  # the own part first, then one less each time
+    assert channel.most_sent <= 2
+    np.testing.assert_array_equal(dense_of(output)[0], [9, 9, 1, 1, 2, 2, 3, 3])
+
+
+def test_a_part_of_which_few_rows_are_read_is_not_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    channel = _Watched([1])
+    held: list[int] = []
+    placed = row_exchange._placed
+
+    def noting(*given: Any) -> Tensor:
+        held.append(channel.held)
+        return placed(*given)
+
+    monkeypatch.setattr(row_exchange, "_placed", noting)
+    exchange = _placing(1, 2)
+    maps = {**_pack("send", [[], []]), **_pack("recv", [[], [0, -1]])}
+    output = row_exchange.exchange_rows(exchange, None, Port(channel, [0, 1], 0, 3), row_maps(exchange, maps))
+    assert held == [0]
+    np.testing.assert_array_equal(dense_of(output), np.ones((3, 1)))
