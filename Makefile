@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SECONDS ?= 60
 SEED ?= 0
 
-.PHONY: setup demo test conformance fuzz soak lint format clean
+.PHONY: setup demo test test-cloud test-rest conformance fuzz soak lint format clean
 
 setup: .venv/.done .venv/cloud/.done node_modules/.done $(NATIVE)
 
@@ -40,8 +40,15 @@ $(NATIVE): engine/native/sparse.c engine/native/sparse_layer.h engine/native/bui
 demo: setup
 	@$(VENV)/fsd demo
 
+# Two at once: those that use the embedded cloud wait most of the time.
 test: setup
-	@$(VENV)/python -m pytest
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going test-cloud test-rest
+
+test-cloud:
+	@$(VENV)/python -m pytest -m 'cloud and not soak'
+
+test-rest:
+	@$(VENV)/python -m pytest -m 'not cloud and not soak'
 
 conformance: setup
 	@$(VENV)/python -m tests.conformance.run_all

@@ -25,6 +25,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses the session's cloud: `make test` runs it beside the rest, which does not wait as much."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "running_cloud" in item.fixturenames:
+            item.add_marker(pytest.mark.cloud)
+
+
 SHARED = ROOT.parent / "shared"
 
 
