@@ -5,6 +5,9 @@ the cheaper survives; so on a chain, where one value is alive at a time, the sea
 long as the beam is wide enough. A state that another one could be turned into for less than what it costs more is
 dropped. `Plan` is all that the rest of the compiler sees, so another search can take its place.
 
+States are ranked by what they cost and what is sure to be added: the least that it takes to bring each value that is
+alive to where its next reader has a use for it. Else the beam would fill with pieces that nobody can read.
+
 Values that are alive have a slot each. A step touches the slots of what its op reads and makes, and looks at no others:
 new states are told apart by a sum over their slots that is brought up to date, and only those that survive are written
 out. So a step costs no more where thousands of values are alive, but for the copies of survivors, which are fewer then.
@@ -16,9 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-import numpy as np
-from numpy.typing import NDArray
-
+from partition.beam import New, Reads, State, Step, Trail, Way, Ways
 from partition.choices import Choice
 from partition.errors import UnsupportedModelError
 from partition.graph import Graph, Op
@@ -32,16 +33,12 @@ from partition.work import work_shares
 BEAM_WIDTH = 24
 _BEAM_VALUES = 4096  # that the states of a beam may hold together: with thousands of values alive it is narrower
 _NARROWEST = 3
-_MANY_SLOTS = 64
 _COMPARED = 8  # of the best states, those that others are held against
 # An element computed costs a thousandth of a byte sent.
 _ELEMENT_COST = 1e-3
 _TIE = 1e-3  # bytes: less is rounding, and of equal states the rest of the search needs one
 # From here on it matters that a weight which several ops read alike is stored once.
 _SHARED_BYTES = 1 << 12
-
-
-Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -67,89 +64,6 @@ class Plan:
     tariff: Tariff = BY_COST
 
 
-# How a state came about: the choice of the last op, and the trail before it. States themselves are not kept.
-_Trail = tuple["_Trail", Choice] | None
-
-
-class _State:
-    """cost: up to here; held: by slot; numbers: the same as numbers; mark: the sum that tells held apart."""
-
-    __slots__ = ("cost", "held", "mark", "numbers", "trail")
-
-    def __init__(self, cost: float, mark: int, held: list[Held], numbers: Numbers | None, trail: _Trail) -> None:
-        self.cost, self.mark, self.held, self.numbers, self.trail = cost, mark, held, numbers, trail
-
-    def widen(self, size: int, nothing: Held) -> None:
-        """Have so many slots. Where there are many, states are compared by numbers, as numpy does that at once."""
-        self.held.extend([nothing] * (size - len(self.held)))
-        if self.numbers is None and size > _MANY_SLOTS:
-            self.numbers = np.array([now.number for now in self.held])
-        elif self.numbers is not None and size > self.numbers.size:
-            self.numbers = np.append(self.numbers, np.zeros(size, np.int64))  # twice as many: seldom again
-
-    def differs(self, other: _State) -> Iterable[int]:
-        """The slots in which they hold something else."""
-        if self.numbers is not None and other.numbers is not None:
-            size = len(self.held)
-            return np.flatnonzero(self.numbers[:size] != other.numbers[:size])
-        return [slot for slot, (a, b) in enumerate(zip(self.held, other.held, strict=True)) if a is not b]
-
-
-class _New:
-    """A state that is not written out yet: its parent's, with some slots changed."""
-
-    __slots__ = ("changes", "choice", "cost", "mark", "parent")
-
-    def __init__(self, cost: float, mark: int, parent: _State, choice: Choice, changes: dict[int, Held]) -> None:
-        self.cost, self.mark, self.parent, self.choice, self.changes = cost, mark, parent, choice, changes
-
-    def held(self, slot: int) -> Held:
-        """What the slot holds."""
-        return self.changes.get(slot) or self.parent.held[slot]
-
-    def state(self) -> _State:
-        """The state itself."""
-        held, numbers = self.parent.held.copy(), self.parent.numbers
-        for slot, now in self.changes.items():
-            held[slot] = now
-        if numbers is not None:
-            numbers = numbers.copy()
-            numbers[list(self.changes)] = [now.number for now in self.changes.values()]
-        return _State(self.cost, self.mark, held, numbers, (self.parent.trail, self.choice))
-
-
-@dataclass(frozen=True)
-class _Way:
-    """A choice with all that does not depend on the state.
-
-    fixed:   its price, without moves.
-    needs:   (position among what the op reads, wanted placement).
-    outputs: what is held of each then.
-    """
-
-    choice: Choice
-    fixed: float
-    needs: tuple[tuple[int, Placement], ...]
-    outputs: tuple[Held, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class _Ways:
-    """All ways of an op, and of those that are alike. routes: what was found out about (position, held, wanted)."""
-
-    ways: tuple[_Way, ...]
-    routes: dict[tuple[int, Held, int], tuple[float, Held] | None]
-
-
-@dataclass
-class _Reads:
-    """What an op reads, by position: names, and their slots, -1 = none."""
-
-    names: tuple[str, ...]
-    ways: _Ways
-    slots: Sequence[int] = ()
-
-
 def cheapest_plan(
     graph: Graph, allowed: Sequence[Sequence[Choice]], workers: int, prices: Prices | None = None
 ) -> Plan:
@@ -158,10 +72,10 @@ def cheapest_plan(
     Raises:
         UnsupportedModelError: if some op cannot get its inputs where any of its choices needs them.
     """
-    search = _Search(graph, workers, prices or Prices())
+    search = _Search(graph, allowed, workers, prices or Prices())
     states = [search.start()]
     for index, op in enumerate(graph.ops):
-        states = search.step(index, op, allowed[index], states)
+        states = search.step(index, op, states)
         if not states:
             raise UnsupportedModelError(f"op {op.label}: its inputs cannot be brought to where the strategy needs them")
     ends = [(end, state) for state in states if (end := search.deliver(state)) is not None]
@@ -171,7 +85,7 @@ def cheapest_plan(
     return Plan(_choices(best.trail), cost, search.prices.tariff)
 
 
-def _choices(trail: _Trail) -> tuple[Choice, ...]:
+def _choices(trail: Trail) -> tuple[Choice, ...]:
     found: list[Choice] = []
     while trail:
         trail, choice = trail
@@ -182,41 +96,74 @@ def _choices(trail: _Trail) -> tuple[Choice, ...]:
 class _Search:
     """What all steps share."""
 
-    def __init__(self, graph: Graph, workers: int, prices: Prices) -> None:
-        self.graph, self.workers, self.prices = graph, workers, prices
+    def __init__(self, graph: Graph, allowed: Sequence[Sequence[Choice]], workers: int, prices: Prices) -> None:
+        self.graph, self.allowed, self.workers, self.prices = graph, allowed, workers, prices
         self.holdings = Holdings(workers, prices.tariff)
         self.shared = frozenset(_shared_weights(graph))
         self.slots = Slots(graph.last_use)
-        self._ways: dict[tuple[int, int, tuple[bool, ...]], _Ways] = {}
+        self._ways: dict[tuple[int, int, tuple[bool, ...]], Ways] = {}
+        self._readers: dict[str, list[int]] = {}  # by value those who will read it, the next one last
+        for index, op in reversed(list(enumerate(graph.ops))):
+            for name in op.reads:
+                self._readers.setdefault(name, []).append(index)
 
-    def start(self) -> _State:
+    def start(self) -> State:
         """Rank 0 has the inputs."""
         root, nothing = self.holdings.of(ROOT), self.holdings.nothing
         for name in self.graph.inputs:
             self.slots.take(name)
         held = [root if name else nothing for name in self.slots.names]
-        return _State(0.0, sum(now.mark * (2 * slot + 1) for slot, now in enumerate(held)), held, None, None)
+        return State(0.0, 0.0, sum(now.mark * (2 * slot + 1) for slot, now in enumerate(held)), held, None, None)
 
-    def step(self, index: int, op: Op, choices: Sequence[Choice], states: list[_State]) -> list[_State]:
+    def step(self, index: int, op: Op, states: list[State]) -> list[State]:
         """The best states after an op."""
-        reads = _Reads((*op.inputs, *op.captured), self._alike(op, choices))
+        step = self._turn(index, op)
+        for state in states:
+            state.widen(len(self.slots.names), self.holdings.nothing)
+        new: dict[int, New] = {}
+        for one in (one for state in states for one in self._advance(state, step)):
+            if one.mark not in new or one.cost < new[one.mark].cost:
+                new[one.mark] = one
+        return self._best(new.values(), {*step.reads.slots, *step.gone, *(slot for slot, _ in step.made)} - {-1})
+
+    def _turn(self, index: int, op: Op) -> Step:
+        reads = self._reads(index)
         for name in self.shared.intersection(reads.names):
             self.slots.take(name)
         reads.slots = [self.slots.of(name) for name in reads.names]
+        due = {reads.slots[at]: at for at, name in reversed(list(enumerate(reads.names))) if self._is_moved(name)}
         gone, made = self.slots.advance(index, op)
-        for state in states:
-            state.widen(len(self.slots.names), self.holdings.nothing)
-        new: dict[int, _New] = {}
-        for one in (one for state in states for one in self._advance(state, reads, gone, made)):
-            if one.mark not in new or one.cost < new[one.mark].cost:
-                new[one.mark] = one
-        return self._best(new.values(), {*reads.slots, *gone, *(slot for slot, _ in made)} - {-1})
+        for name in op.reads:
+            self._readers[name].pop()
+        return Step(reads, due, gone, made, dict(self._next_readers((*op.reads, *op.outputs))))
 
-    def _advance(
-        self, state: _State, reads: _Reads, gone: Sequence[int], made: Sequence[tuple[int, int]]
-    ) -> Iterator[_New]:
+    def _next_readers(self, names: Iterable[str]) -> Iterator[tuple[int, tuple[Reads, int]]]:
+        for name in names:
+            if self._is_moved(name) and self.slots.of(name) >= 0 and (readers := self._readers.get(name)):
+                reader = self._reads(readers[-1])
+                yield self.slots.of(name), (reader, reader.names.index(name))
+
+    def _is_moved(self, name: str) -> bool:
+        """Whether a value is sent from rank to rank; weights are stored where they are read."""
+        return bool(name) and not self.graph.is_weight(name)
+
+    def _reads(self, index: int) -> Reads:
+        op = self.graph.ops[index]
+        return Reads((*op.inputs, *op.captured), self._alike(op, self.allowed[index]))
+
+    def _least(self, reads: Reads, position: int, held: Held) -> float:
+        """The least that the op pays to have what it reads there."""
+        known = reads.ways.least
+        if (position, held) not in known:
+            wanted = {id(place): place for way in reads.ways.ways for at, place in way.needs if at == position}
+            found = (self._acquire(reads, position, held, place) for place in wanted.values())
+            known[position, held] = min((got[0] for got in found if got), default=0.0)
+        return known[position, held]
+
+    def _advance(self, state: State, step: Step) -> Iterator[New]:
         """The states after computing the op in each way that its inputs can be had for."""
-        held, nothing = state.held, self.holdings.nothing
+        held, nothing, reads = state.held, self.holdings.nothing, step.reads
+        left = state.ahead - sum(self._least(reads, position, held[slot]) for slot, position in step.due.items())
         for way in reads.ways.ways:
             cost, changes = state.cost + way.fixed, dict[int, Held]()
             for position, wanted in way.needs:
@@ -229,12 +176,16 @@ class _Search:
                 if got[1] is not now:
                     changes[slot] = got[1]
             else:
-                changes.update(dict.fromkeys(gone, nothing))
-                changes.update((slot, way.outputs[position]) for slot, position in made)
+                changes.update(dict.fromkeys(step.gone, nothing))
+                changes.update((slot, way.outputs[position]) for slot, position in step.made)
                 mark = state.mark + sum((now.mark - held[slot].mark) * (2 * slot + 1) for slot, now in changes.items())
-                yield _New(cost, mark, state, way.choice, changes)
+                ahead = left + sum(
+                    self._least(reader, position, changes.get(slot) or held[slot])
+                    for slot, (reader, position) in step.next.items()
+                )
+                yield New(cost, ahead, mark, state, way.choice, changes)
 
-    def _acquire(self, reads: _Reads, position: int, held: Held, wanted: Placement) -> tuple[float, Held] | None:
+    def _acquire(self, reads: Reads, position: int, held: Held, wanted: Placement) -> tuple[float, Held] | None:
         key = (position, held, id(wanted))
         if key not in reads.ways.routes:
             reads.ways.routes[key] = self._route(reads.names[position], held, wanted)
@@ -249,15 +200,15 @@ class _Search:
         price = self.storage(name, wanted)
         return None if price is None else (price, self.holdings.also(held, wanted))
 
-    def _alike(self, op: Op, choices: Sequence[Choice]) -> _Ways:
+    def _alike(self, op: Op, choices: Sequence[Choice]) -> Ways:
         shared = tuple(name in self.shared for name in (*op.inputs, *op.captured))
         key = (self.graph.kinds[op], id(choices), shared)
         if key not in self._ways:
             found = (self._way(op, choice) for choice in choices)
-            self._ways[key] = _Ways(tuple(way for way in found if way), {})
+            self._ways[key] = Ways(tuple(way for way in found if way), {})
         return self._ways[key]
 
-    def _way(self, op: Op, choice: Choice) -> _Way | None:
+    def _way(self, op: Op, choice: Choice) -> Way | None:
         fixed, needs = self._work(op, choice), []
         for position, (name, wanted) in enumerate(_placed(op, choice)):
             if name in self.shared or (name and not self.graph.is_weight(name)):
@@ -267,7 +218,7 @@ class _Search:
                 if price is None:
                     return None
                 fixed += price
-        return _Way(choice, fixed, tuple(needs), tuple(map(self.holdings.of, choice.outputs)))
+        return Way(choice, fixed, tuple(needs), tuple(map(self.holdings.of, choice.outputs)))
 
     def storage(self, name: str, wanted: Placement) -> float | None:
         """The price of a weight there; None = it cannot be there."""
@@ -283,12 +234,12 @@ class _Search:
         awake = 1.1 if choice.mode in ("replicate", "partial") else 1.0
         return _ELEMENT_COST * awake * max(work_shares(self.graph, op, choice, self.workers)) * elements
 
-    def _best(self, new: Iterable[_New], touched: Iterable[int]) -> list[_State]:
+    def _best(self, new: Iterable[New], touched: Iterable[int]) -> list[State]:
         """The cheapest of all, without those that are dominated."""
         compared = _Compared(self, dict.fromkeys(sorted(touched)))
         width = max(_NARROWEST, min(BEAM_WIDTH, _BEAM_VALUES // max(1, self.slots.alive)))
-        kept: list[_New] = []
-        for one in sorted(new, key=lambda state: state.cost):
+        kept: list[New] = []
+        for one in sorted(new, key=lambda state: state.cost + state.ahead):
             if not any(compared.reaches(better, one) for better in kept[:_COMPARED]):
                 kept.append(one)
             if len(kept) == width:
@@ -302,7 +253,7 @@ class _Search:
             return sum(self.storage(name, wanted) or 0.0 for wanted in target.placements if wanted not in source)
         return self.holdings.conversion(source, target, self.graph.values[name].cargo)
 
-    def deliver(self, state: _State) -> float | None:
+    def deliver(self, state: State) -> float | None:
         """The cost once rank 0 holds every output."""
         cost = state.cost
         for name in dict.fromkeys(self.graph.outputs):
@@ -324,9 +275,9 @@ class _Compared:
 
     def __init__(self, search: _Search, touched: Mapping[int, None]) -> None:
         self._search, self._touched = search, touched
-        self._parents: dict[tuple[_State, _State], Iterable[int]] = {}
+        self._parents: dict[tuple[State, State], Iterable[int]] = {}
 
-    def reaches(self, better: _New, other: _New) -> bool:
+    def reaches(self, better: New, other: New) -> bool:
         """Whether the better one can be turned into the other for at most what it is cheaper."""
         left = other.cost - better.cost
         for slot in self._differing(better.parent, other.parent):
@@ -337,7 +288,7 @@ class _Compared:
                     return False
         return True
 
-    def _differing(self, one: _State, another: _State) -> Iterable[int]:
+    def _differing(self, one: State, another: State) -> Iterable[int]:
         if one is another:
             return self._touched
         if (one, another) not in self._parents:

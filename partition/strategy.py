@@ -143,7 +143,7 @@ def _attempts(
 
 def _large_weights(graph: Graph, most: int, workers: int) -> frozenset[str]:
     """Weights that have to be divided: all but the smallest, of which copies fill half of the room that is left."""
-    read = {name for op in graph.ops for name in op.reads if name in graph.weights}
+    read = dict.fromkeys(name for op in graph.ops for name in op.reads if name in graph.weights)
     by_size = sorted(read, key=lambda name: graph.values[name].nbytes)
     total = sum(graph.values[name].nbytes for name in read)
     room, large = (most - total / workers) / 2, set[str]()

@@ -29,7 +29,7 @@ from tests.partition.test_forced import divisions, run_forced
 
 SHARE = 1.1
 BADLY = [(4, 3), (6, 4), (12, 8), (5, 3), (8, 3)]
-GROUPED = [(10, 5, 4)]  # heads, of keys and values, workers
+GROUPED = [(8, 4, 3), (12, 4, 3), (10, 5, 4)]  # heads, of keys and values, workers
 
 
 def divided(proto: onnx.ModelProto, workers: int, strategy: str = "tensor") -> VerifyReport:
@@ -65,13 +65,13 @@ def test_so_does_one_with_query_key_and_value_in_one_weight(name: str, heads: in
     assert_two_all_reduces(divided(proto, workers), 1)
 
 
-@pytest.mark.parametrize("op", ["", "GroupQueryAttention"])
+@pytest.mark.parametrize("op", blocks.GROUPED)
 @pytest.mark.parametrize(("heads", "groups", "workers"), GROUPED)
 def test_so_does_one_whose_keys_have_several_queries(heads: int, groups: int, workers: int, op: str) -> None:
     assert_two_all_reduces(divided(blocks.grouped(heads, groups, op=op), workers), 2)
 
 
-@pytest.mark.parametrize("op", ["", "Attention", "GroupQueryAttention"])
+@pytest.mark.parametrize("op", blocks.GROUPED)
 @pytest.mark.parametrize(("heads", "groups"), [(4, 1), (6, 2)])
 def test_fewer_heads_of_keys_than_ranks_are_right_and_within_their_share(heads: int, groups: int, op: str) -> None:
     divided(blocks.grouped(heads, groups, op=op), 3)
