@@ -31,7 +31,7 @@ AUTO = "auto"
 PREFERENCES = ("usd", "seconds")
 ENCODINGS = ("json", "npz")
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
-_MODEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_MODEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}(@[0-9a-f]{1,32})?")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def parse_request(event: object) -> Request:
         known = ", ".join(Request.__dataclass_fields__)
         raise BadRequest(f"request: unknown field {unknown[0]!r}; known: {known}")
     request = Request(
-        model=_match(event, "model", _MODEL, "a model's name"),
+        model=_match(event, "model", _MODEL, "a model's name, perhaps with @ and a bundle's first digits"),
         inputs=_mapping(event, "inputs"),
         inputs_npz=_text(event, "inputs_npz"),
         inputs_uri=_text(event, "inputs_uri"),

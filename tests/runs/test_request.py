@@ -48,6 +48,19 @@ def test_an_idempotency_key_stands_for_one_run_id() -> None:
     assert request.max_usd == 0.5
 
 
+@pytest.mark.parametrize("model", ["m", "my.model-2_b", "m@5", "m@5c1d09aa", "m@" + "0" * 32])
+def test_a_model_is_a_name_or_one_of_its_versions(model: str) -> None:
+    request = parse_request({"model": model, "inputs": {"x": [1]}})
+    assert request.model == model
+    assert parse_request(request.to_json()) == request
+
+
+@pytest.mark.parametrize("model", ["", "M", "@5c", "m@", "m@5C", "m@../x", "m@5@6", "../m", "m@" + "0" * 33, "m\n"])
+def test_what_is_no_name_of_a_model_is_one_line(model: str) -> None:
+    with pytest.raises(BadRequest, match=r"^model: expected a model's name, [^\n]+$"):
+        parse_request({"model": model, "inputs": {"x": [1]}})
+
+
 @pytest.mark.parametrize(
     "field",
     [
