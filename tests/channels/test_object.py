@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from dataclasses import replace
 from io import BytesIO
@@ -96,18 +97,58 @@ def asked_at(schedule: Schedule, step: int, arrives_s: float, start_s: float) ->
 
 def test_what_a_step_took_is_waited_before_the_first_question_of_the_next() -> None:
     schedule = Schedule(Waiting(start_s=0.01, cap_s=0.2))
-    first = asked_at(schedule, 0, 0.5, 0.0)
-    later = [len(asked_at(schedule, step, step + 0.5, float(step))) for step in range(1, 20)]
-    assert len(first) > 5
-    assert sum(later) < 4 * len(later)
+    first = asked_at(schedule, 0, 0.18, 0.0)
+    later = [len(asked_at(schedule, step, step + 0.18, float(step))) for step in range(1, 40)]
+    assert len(first) > 4
+    assert sum(later[10:]) < 4 * len(later[10:])
 
 
 def test_a_run_that_becomes_faster_is_followed() -> None:
     schedule = Schedule(Waiting())
-    asked_at(schedule, 0, 1.0, 0.0)
-    lost = [asked_at(schedule, step, step + 0.001, float(step))[-1] - step for step in range(1, 12)]
-    assert lost[0] > 0.5
+    for step in range(10):
+        asked_at(schedule, step, step + 0.9, float(step))
+    lost = [asked_at(schedule, step, step + 0.001, float(step))[-1] - step for step in range(11, 22)]
+    assert lost[0] > 0.1
     assert lost[-1] < 0.02
+
+
+PUT_S, GET_S, STEPS = 0.01, 0.005, 119
+
+
+def in_step(ranks: int, work_s: float, late_s: float) -> tuple[float, float]:
+    """Seconds per step of ranks that wait for each other, and GETs of a rank per step; rank 0 begins `late_s` later."""
+    schedules = [Schedule(Waiting()) for _ in range(ranks)]
+    dice, gets = random.Random(1), 0
+    ready = [late_s * (rank == 0) for rank in range(ranks)]
+    for step in range(STEPS):
+        there = [at + PUT_S for at in ready]
+        for rank, schedule in enumerate(schedules):
+            now, missing = ready[rank], [source for source in range(ranks) if source != rank]
+            while missing:
+                schedule.begin(keys(step, *missing), now)
+                now = max(now, schedule.due_s)
+                sentinel = schedule.sentinel(keys(step, *missing))
+                schedule.asked(sentinel, there[sentinel.source] <= now, now)
+                gets += 1
+                if there[sentinel.source] <= now:
+                    gets += len(missing) - 1
+                    missing = [source for source in missing if there[source] > now]
+                    schedule.missing(keys(step, *missing), now)
+                now += GET_S
+            ready[rank] = now + work_s * dice.uniform(0.7, 1.3)
+    return (max(ready) - late_s) / STEPS, gets / ranks / STEPS
+
+
+@pytest.mark.parametrize("late_s", [0.0, 5.0])
+@pytest.mark.parametrize("work_s", [0.005, 0.03, 0.3])
+@pytest.mark.parametrize("ranks", [2, 3, 8])
+def test_ranks_that_wait_for_each_other_do_not_teach_each_other_to_wait(
+    ranks: int, work_s: float, late_s: float
+) -> None:
+    step_s, gets = in_step(ranks, work_s, late_s)
+    slowest_s = work_s * (1.1 if ranks == 2 else 1.2) + PUT_S + GET_S
+    assert step_s < 1.2 * slowest_s + 0.005
+    assert gets < ranks - 1 + 6
 
 
 def test_the_source_that_came_last_is_asked_for_first_and_then_the_others_in_turn() -> None:
