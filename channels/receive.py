@@ -99,7 +99,7 @@ class QueueReceiver:
                 WaitTimeSeconds=wait_s,
                 MessageAttributeNames=[DATA],
             )
-        return [arrived for message in response.get("Messages", []) for arrived in _incoming(message, self._slot)]
+        return [arrived for message in response.get("Messages", []) for arrived in incoming(message, self._slot)]
 
     def quiesce(self) -> list[Incoming]:
         """Wait for the receives in flight and return their messages; none is started.
@@ -161,7 +161,7 @@ class QueueReceiver:
         self._deletes.wait()
 
 
-def _incoming(message: MessageTypeDef, slot: int) -> list[Incoming]:
+def incoming(message: MessageTypeDef, slot: int) -> list[Incoming]:
     """The frames of a message that are for `slot`; what is no parcel is its text, or nothing that could be a frame."""
     body, receipt = message.get("Body", ""), message.get("ReceiptHandle", "")
     attribute = message.get("MessageAttributes", {}).get(DATA)

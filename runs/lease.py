@@ -70,15 +70,16 @@ class LaneTable:
             self._sleep(pause)
             waited += pause
 
-    def take(self, lane: int, run_id: str, duration_s: float) -> Lease | None:
-        """Lease this lane; None while another run has it.
+    def is_held(self, lane: int) -> bool:
+        """Whether a run has this lane now.
 
         Raises:
             ValueError: there is no such lane.
         """
         if not 0 <= lane < self._lanes:
             raise ValueError(f"lane: expected 0 to {self._lanes - 1}, got {lane}")
-        return self._try(lane, run_id, duration_s)
+        stored = self._objects.get(_key(lane))
+        return stored is not None and bool((held := _decode(lane, stored)).run_id) and held.expires_at > stored.now
 
     def reclaim(self, run_id: str, duration_s: float) -> Lease | None:
         """Lease again the lane that a run's dead coordinator held, under a new epoch; None when it held none."""
