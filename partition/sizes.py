@@ -71,7 +71,7 @@ def _bound(value: ValueInfo, known: Mapping[str, int]) -> tuple[int, ...] | None
 def _followed(graph: Graph, given: Shapes) -> Shapes:
     """Complete shapes that follow from these: sizes give integers, which give more sizes, until there are no more."""
     shapes, known = given, {""}
-    while (found := integers(graph, shapes)).keys() != known:
+    while shapes.keys() < graph.values.keys() and (found := integers(graph, shapes)).keys() != known:
         inferred = _inferred(graph, shapes, found)
         shapes = {**inferred, **{name: value.shape for name, value in found.items()}, **shapes}
         known = set(found)
