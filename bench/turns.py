@@ -40,6 +40,10 @@ class TurnChannel:
         """As the channel's."""
         self._channel.send_many(messages)
 
+    def has_arrived(self, src: int, tag: Tag) -> bool:
+        """As the channel's."""
+        return self._channel.has_arrived(src, tag)
+
     def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
         """As the channel's, but the turn is another's until all that is waited for is there.
 

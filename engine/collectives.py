@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channels.tensors import LiveTensor, Tensor
+from engine.ahead import Ahead
 from engine.errors import ExchangeError, ProgramError
 from engine.port import Port, same_kind
 from engine.program import Exchange
@@ -26,10 +27,12 @@ Collective = Callable[[Exchange, Tensor | None, Port, RowMaps | None], Tensor | 
 _KINDS: dict[str, Collective] = {}
 
 
-def run_exchange(exchange: Exchange, value: Tensor | None, port: Port, maps: RowMaps | None = None) -> Tensor | None:
+def run_exchange(
+    exchange: Exchange, value: Tensor | None, port: Port, maps: RowMaps | None = None, ahead: Ahead | None = None
+) -> Tensor | None:
     """Take part in one exchange; `value` is the own input, None where the rank has none.
 
-    maps: the index maps of kind "rows".
+    maps: the index maps of kind "rows". ahead: what computes, while this waits, the layer that reads the output.
 
     Raises:
         ProgramError: if the kind is not supported or the input is missing.
@@ -38,6 +41,8 @@ def run_exchange(exchange: Exchange, value: Tensor | None, port: Port, maps: Row
     if exchange.kind not in _KINDS:
         raise ProgramError(f"step {exchange.step}: expected a kind of {sorted(_KINDS)}, got {exchange.kind!r}")
     try:
+        if ahead is not None and maps is not None:
+            return exchange_rows(exchange, value, port, maps, ahead)
         return _KINDS[exchange.kind](exchange, value, port, maps)
     except ExchangeError as error:
         raise ExchangeError(f"step {exchange.step} {exchange.kind} on rank {port.rank}: {error}") from error

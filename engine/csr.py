@@ -40,6 +40,14 @@ class Csr:
             raise ProgramError(f"sparse product: expected at least {self.highest + 1} features, got {x.shape[0]}")
 
 
+def rows_of(matrix: Csr, rows: NDArray[np.integer]) -> Csr:
+    """Some rows of a matrix [rows, cols], as one of its own."""
+    lengths = np.diff(matrix.indptr)[rows]
+    ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    places = np.repeat(matrix.indptr[:-1][rows] - ends[:-1], lengths) + np.arange(ends[-1])
+    return Csr(ends, matrix.indices[places], matrix.values[places], matrix.highest)
+
+
 def csr(indptr: NDArray[np.generic], indices: NDArray[np.generic], values: NDArray[np.generic]) -> Csr:
     """The matrix of three tensors of a shard.
 

@@ -9,17 +9,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from numpy.typing import NDArray
 
 from channels.tensors import LiveTensor, Tensor
+from engine.ahead import Ahead
 from engine.collectives import run_exchange
 from engine.errors import FeedError, KernelError, ProgramError
 from engine.kernels import KernelCall, find_kernel
 from engine.loaded import LoadedRank
 from engine.port import Port, TensorChannel, Traffic
 from engine.program import Exchange, Free, Instruction, Run
+from engine.row_maps import RowMaps
 from engine.tensor_ops import held_bytes
 from engine.trace import Record
 
@@ -40,12 +43,16 @@ class MachineState:
 
 @dataclass(frozen=True)
 class _Done:
-    """What an instruction did: the tensors it made, the ones it dropped, what it sent and received."""
+    """What an instruction did: the tensors it made, the ones it dropped, what it sent and received.
+
+    ahead_s: seconds of its work that were spent in the instruction before; negative in that one.
+    """
 
     op: str
     made: Mapping[str, Tensor] = field(default_factory=dict)
     dropped: Sequence[str] = ()
     traffic: Traffic = field(default_factory=Traffic)
+    ahead_s: float = 0.0
 
 
 class Machine:
@@ -56,6 +63,7 @@ class Machine:
     slots:     slot of each rank.
     interrupt: called before each instruction; may raise to stop the machine there.
     state:     where another machine of the same rank stopped; None = from the beginning.
+    overlap:   whether rows of a sparse layer are computed while others are awaited; the answer is the same.
     """
 
     def __init__(
@@ -67,6 +75,7 @@ class Machine:
         interrupt: Callable[[], None] = lambda: None,
         state: MachineState | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        overlap: bool = True,
     ) -> None:
         self.state = MachineState() if state is None else MachineState(state.pc, dict(state.tensors))
         self.trace: list[Record] = []
@@ -76,6 +85,8 @@ class Machine:
         self._slots = tuple(slots)
         self._interrupt = interrupt
         self._clock = clock
+        self._overlap = overlap
+        self._ahead: Ahead | None = None
         if not len(self._slots) == len(set(self._slots)) == loaded.program.world_size:
             raise ProgramError(f"slots: expected one per rank ({loaded.program.world_size}), got {self._slots}")
 
@@ -110,10 +121,10 @@ class Machine:
         tensors.update(done.made)
         for name in done.dropped:
             tensors.pop(name, None)
-        live_bytes = held_bytes(tensors.values())
+        live_bytes = held_bytes([*tensors.values(), *(self._ahead.held if self._ahead else ())])
         self.peak_bytes = max(self.peak_bytes, live_bytes)
         self.state.pc += 1
-        self._note(instruction, done, self._clock() - started, live_bytes)
+        self._note(instruction, done, self._clock() - started + done.ahead_s, live_bytes)
 
     def _execute(self, instruction: Instruction) -> _Done:
         if isinstance(instruction, Run):
@@ -123,17 +134,41 @@ class Machine:
         return self._free(instruction)
 
     def _run(self, run: Run) -> _Done:
-        call = KernelCall(run, [self._tensor(run.step, name) for name in run.inputs], self._loaded)
+        inputs = [self._tensor(run.step, name) for name in run.inputs]
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and (finished := self._finished(ahead, run, inputs)) is not None:
+            return _Done(run.kernel, {run.outputs[0]: finished}, ahead_s=ahead.seconds)
+        call = KernelCall(run, inputs, self._loaded)
         made = find_kernel(run.kernel)(call)
         if len(made) != len(run.outputs):
             raise KernelError(f"{call.where}: expected {len(run.outputs)} outputs, got {len(made)}")
-        return _Done(run.kernel, dict(zip(run.outputs, made, strict=True)))
+        return _Done(run.kernel, dict(zip(run.outputs, made, strict=True)), ahead_s=ahead.seconds if ahead else 0.0)
+
+    def _finished(self, ahead: Ahead, run: Run, inputs: Sequence[Tensor]) -> LiveTensor | None:
+        """The output of a layer of which some rows were computed ahead."""
+        x = inputs[0]
+        return ahead.finish(x) if ahead.run is run and isinstance(x, LiveTensor) else None
 
     def _exchange(self, exchange: Exchange) -> _Done:
         port = Port(self._channel, self._slots, self._loaded.program.rank, exchange.step, self._clock)
-        value = self.state.tensors.get(exchange.input)
-        made = run_exchange(exchange, value, port, self._loaded.maps(exchange))
-        return _Done(exchange.kind, {} if made is None else {exchange.output: made}, traffic=port.traffic)
+        value, maps = self.state.tensors.get(exchange.input), self._loaded.maps(exchange)
+        ahead = self._ahead_of(exchange, maps)
+        made = run_exchange(exchange, value, port, maps, ahead)
+        self._ahead = ahead
+        spent = ahead.seconds if ahead else 0.0
+        return _Done(
+            exchange.kind, {} if made is None else {exchange.output: made}, traffic=port.traffic, ahead_s=-spent
+        )
+
+    def _ahead_of(self, exchange: Exchange, maps: RowMaps | None) -> Ahead | None:
+        """For an exchange of rows that a sparse layer reads next: what computes its rows as they become complete."""
+        rest = islice(self._loaded.program.instructions, self.state.pc + 1, None)
+        run = next((later for later in rest if not isinstance(later, Free)), None)
+        if not self._overlap or maps is None or exchange.reduce or exchange.input not in self.state.tensors:
+            return None
+        if not isinstance(run, Run) or run.kernel != "sparse_layer" or run.inputs != (exchange.output,):
+            return None
+        return Ahead(run, exchange, self._loaded, maps, self._clock) if len(run.outputs) == 1 else None
 
     def _free(self, free: Free) -> _Done:
         return _Done("free", dropped=free.tensors)

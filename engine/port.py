@@ -28,6 +28,10 @@ class TensorChannel(Protocol):
         """Wait for the first of several (slot, tag) and return (slot, tag, tensor)."""
         ...
 
+    def has_arrived(self, src: int, tag: Tag) -> bool:
+        """Whether a message is here, so that nobody would wait for it; one that nobody has asked for yet may not be."""
+        ...
+
 
 @dataclass
 class Traffic:
@@ -88,6 +92,10 @@ class Port:
         if isinstance(tensor, LiveTensor):
             check_live(tensor)
         return waiting.pop(slot), tensor
+
+    def is_any_here(self, ranks: Iterable[int], phase: int = 0) -> bool:
+        """Whether the tensor of any of these ranks can be received without waiting."""
+        return any(self._channel.has_arrived(self._slots[rank], Tag(self.step, phase)) for rank in ranks)
 
     def receive_all(self, ranks: Sequence[int], phase: int = 0) -> dict[int, Tensor]:
         """The tensors of all of `ranks`, by rank."""

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channels.tensors import LiveTensor, Tensor
+from engine.ahead import Ahead
+from engine.arriving import Arriving, Part, spread
 from engine.errors import ExchangeError, ProgramError
 from engine.port import Port, same_kind
 from engine.program import Exchange
@@ -27,12 +29,15 @@ _NO_ROWS: Final[NDArray[np.int32]] = np.zeros(0, np.int32)
 _NO_SAMPLES: Final[NDArray[np.int64]] = np.zeros(0, np.int64)
 
 
-def exchange_rows(exchange: Exchange, value: Tensor | None, port: Port, maps: RowMaps) -> Tensor:
+def exchange_rows(
+    exchange: Exchange, value: Tensor | None, port: Port, maps: RowMaps, ahead: Ahead | None = None
+) -> Tensor:
     """Rows of all ranks at the positions that the maps name; the others are zero.
 
     value: a LiveTensor, whose rows are its features, or an array, whose rows lie along exchange.axis; None on a rank
            that only gets rows.
     reduce: "" places rows; "sum" adds those of equal position in group order.
+    ahead: computes rows of the layer behind the exchange while it waits.
 
     Raises:
         ProgramError: if the maps do not fit the value, or reduce is neither.
@@ -44,6 +49,8 @@ def exchange_rows(exchange: Exchange, value: Tensor | None, port: Port, maps: Ro
     wanted = [(rank, maps.send[i]) for i, rank in others if maps.send[i].size]
     if take is not None and wanted:
         port.send(_messages(wanted, take))
+    if ahead is not None and isinstance(value, LiveTensor) and take is not None and not exchange.reduce:
+        return _placed_as_they_come(exchange, value, take, port, maps, ahead)
     at = {rank: i for i, rank in enumerate(exchange.group)}
     kept: dict[int, Tensor] = {}  # no more of a part than is read: a rank may get many times what it reads
     for rank, part in port.receive([rank for i, rank in others if maps.recv[i].size]):
@@ -56,6 +63,37 @@ def exchange_rows(exchange: Exchange, value: Tensor | None, port: Port, maps: Ro
     nothing = take(_NO_ROWS)
     kept[port.rank] = _kept(exchange, take(maps.send[at[port.rank]]), maps.recv[at[port.rank]])
     return _placed(exchange, nothing, kept, [rows[rows >= 0] for rows in maps.recv])
+
+
+def _placed_as_they_come(
+    exchange: Exchange,
+    value: LiveTensor,
+    take: Callable[[NDArray[np.int32]], Tensor],
+    port: Port,
+    maps: RowMaps,
+    ahead: Ahead,
+) -> Tensor:
+    """The output; what has come is placed, and rows of the next layer are computed, while other parts are awaited."""
+    arriving, nothing = Arriving(exchange.rows, value.values.dtype, value.total), take(_NO_ROWS)
+    at = {rank: i for i, rank in enumerate(exchange.group)}
+    awaited = {rank for rank, i in at.items() if rank != port.rank and maps.recv[i].size}
+
+    def add(rank: int, part: Tensor) -> None:
+        rows = maps.recv[at[rank]]
+        _check(part, nothing, rows.size, 1, rank)
+        kept = _kept(exchange, part, rows)
+        assert isinstance(kept, LiveTensor), "_check: all parts are what the own one is"
+        arriving.add(Part(at[rank], rows[rows >= 0], kept))
+        awaited.discard(rank)
+        if awaited and arriving.is_much and not port.is_any_here(awaited):
+            ahead.advance(arriving)
+
+    add(port.rank, take(maps.send[at[port.rank]]))
+    for rank, part in port.receive(sorted(awaited, key=at.__getitem__)):
+        add(rank, part)
+        del part  # before the next one is decoded
+    ahead.end(arriving)
+    return arriving.tensor
 
 
 def _rowless(exchange: Exchange, part: Tensor) -> Tensor:
@@ -166,19 +204,10 @@ def _place_live(
         part = parts.pop(rank, nothing)
         assert isinstance(part, LiveTensor), "_check: of one kind"
         if exchange.reduce:
-            values[rows] += _spread(part, samples)
+            values[rows] += spread(part, samples)
         else:
-            values[rows] = _spread(part, samples)
+            values[rows] = spread(part, samples)
     return LiveTensor(values, samples, nothing.total)
-
-
-def _spread(part: LiveTensor, samples: NDArray[np.int32]) -> NDArray[np.generic]:
-    """The part's values with a column for each of `samples`; twice as fast as to assign to rows and columns at once."""
-    if part.samples.size == samples.size:
-        return part.values
-    values = np.zeros((part.values.shape[0], samples.size), part.values.dtype)
-    values[:, np.searchsorted(samples, part.samples)] = part.values
-    return values
 
 
 def _place_dense(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.csr import Csr
+from engine.csr import Csr, rows_of
 from engine.jagged import Jagged, jagged_from_csr, multiply
 from engine.native import NativeLibrary
 from engine.native.library import address
-from engine.tensor_ops import alive_samples
+from engine.tensor_ops import alive_samples, non_finite_samples
 
 Array = NDArray[np.generic]
 
@@ -27,6 +27,10 @@ class Tail:
     bias: Array | None = None
     low: float | None = None
     high: float | None = None
+
+    def of(self, rows: NDArray[np.integer]) -> Tail:
+        """The tail of some rows."""
+        return self if self.bias is None or self.bias.size == 1 else replace(self, bias=self.bias[rows])
 
     def apply(self, values: Array) -> None:
         """Change values [rows, live] in place."""
@@ -55,6 +59,11 @@ class SparseLayer:
         """Number of rows of the matrix."""
         return self._matrix.rows
 
+    @property
+    def matrix(self) -> Csr:
+        """The matrix."""
+        return self._matrix
+
     @functools.cached_property
     def _jagged(self) -> Jagged:
         return jagged_from_csr(self._matrix, self._copies)
@@ -70,25 +79,54 @@ class SparseLayer:
         """
         self._matrix.check_input(x)
         x = np.ascontiguousarray(x)
-        if self._library and self._is_native(self._library, x):
-            return self._by_library(self._library, x, tail)
+        if self._library and self._is_native(x) and self.is_finite(x):
+            values = np.empty((self._matrix.rows, x.shape[1]), x.dtype)
+            return values, self._by_library(self._library, self._order, x, tail, values)
         values = multiply(self._jagged, x)
         tail.apply(values)
         return values, alive_samples(values)
 
-    def _is_native(self, library: NativeLibrary, x: Array) -> bool:
-        """Whether C computes what numpy would: of what it does not store, it would lose 0 x NaN."""
-        name = x.dtype.name
-        known = x.dtype == self._matrix.values.dtype and name in library.layer
-        return known and bool(library.finite[name](address(x), x.size))
+    def some(self, rows: NDArray[np.bool_], x: Array, tail: Tail, values: Array) -> NDArray[np.bool_]:
+        """Write some rows of the product to `values` [rows, live], with the bits that a call for all of them has.
 
-    def _by_library(self, library: NativeLibrary, x: Array, tail: Tail) -> tuple[Array, NDArray[np.bool_]]:
+        rows: [rows] which. x: [cols, live], C-contiguous and finite; what those rows do not read may be anything that
+        is finite. Returns [live], which samples have an element in those rows that is not zero.
+
+        Raises:
+            ProgramError: if x has too few rows.
+        """
+        self._matrix.check_input(x)
+        if self._library and self._is_native(x):
+            return self._by_library(self._library, self._order[rows[self._order]], x, tail, values)
+        numbers = np.flatnonzero(rows)
+        part = multiply(jagged_from_csr(rows_of(self._matrix, numbers)), x)
+        tail.of(numbers).apply(part)
+        values[numbers] = part
+        return alive_samples(part)
+
+    def is_finite(self, x: Array) -> bool:
+        """Whether no element of x is NaN or Inf: of what it does not store, a row would lose 0 x NaN."""
+        if self._library and self._is_native(x):
+            x = np.ascontiguousarray(x)
+            return bool(self._library.finite[x.dtype.name](address(x), x.size))
+        return not non_finite_samples(x).size
+
+    def _is_native(self, x: Array) -> bool:
+        """Whether C knows the types."""
+        return (
+            self._library is not None and x.dtype == self._matrix.values.dtype and x.dtype.name in self._library.layer
+        )
+
+    def _by_library(
+        self, library: NativeLibrary, order: NDArray[np.int32], x: Array, tail: Tail, values: Array
+    ) -> NDArray[np.bool_]:
+        """Compute the rows of `order`; which samples they keep alive."""
         matrix, live = self._matrix, x.shape[1]
-        values, alive = np.empty((matrix.rows, live), x.dtype), np.zeros(live, np.uint8)
+        alive = np.zeros(live, np.uint8)
         bias = None if tail.bias is None else np.ascontiguousarray(tail.bias, x.dtype)
         library.layer[x.dtype.name](
-            *map(address, (self._order, matrix.indptr, matrix.indices, matrix.values)),
-            matrix.rows,
+            *map(address, (order, matrix.indptr, matrix.indices, matrix.values)),
+            order.size,
             address(x),
             live,
             address(bias),
@@ -98,7 +136,7 @@ class SparseLayer:
             address(values),
             address(alive),
         )
-        return values, alive.view(np.bool_)
+        return alive.view(np.bool_)
 
 
 def near_rows(matrix: Csr) -> NDArray[np.int32]:

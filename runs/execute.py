@@ -111,6 +111,9 @@ class _NoChannel:
     def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
         raise ProgramError(f"a run of one rank receives nothing, got {len(pairs)} messages to wait for")
 
+    def has_arrived(self, src: int, tag: Tag) -> bool:
+        raise ProgramError(f"a run of one rank receives nothing, got slot {src} under {tag} to ask for")
+
 
 _NO_CHANNEL = _NoChannel()
 _SPARSE_LAYERS = frozenset({"sparse_layer", "sparse_tail"})

@@ -10,6 +10,7 @@ from engine.csr import csr
 from engine.errors import KernelError
 from engine.kernels.registry import KernelCall
 from engine.native import native_library
+from engine.program import Run
 from engine.sparse_layer import SparseLayer, Tail
 from engine.tensor_ops import complete
 
@@ -68,4 +69,9 @@ def tail_of(call: KernelCall, rows: int, bias_weight: int) -> Tail:
 
 def all_or_live(call: KernelCall, x: LiveTensor) -> LiveTensor:
     """x as the layer needs it: with every sample, unless dead ones are known to stay dead."""
-    return x if call.run.attributes.get("zero_preserving", False) is True else complete(x)
+    return x if is_zero_preserving(call.run) else complete(x)
+
+
+def is_zero_preserving(run: Run) -> bool:
+    """Whether the compiler knows that an all-zero sample stays all zero."""
+    return run.attributes.get("zero_preserving", False) is True

@@ -77,6 +77,10 @@ class FakeChannel:
         source, _, tag = self.network.wait(keys)
         return source, tag, self.network.messages[source, self.slot, tag]
 
+    def has_arrived(self, src: int, tag: Tag) -> bool:
+        with self.network.changed:
+            return (src, self.slot, tag) in self.network.messages
+
 
 def on_all_ranks(size: int, work: Callable[[int], T], network: FakeNetwork) -> list[T]:
     """Results of `work(rank)`, run at the same time for every rank; raises what the first rank to fail raised."""

@@ -44,6 +44,24 @@ class SparseProductContract(ABC):
     def multiply(self, matrix: Matrix, x: Array) -> Array:
         """matrix @ x; x: [cols, live] float32."""
 
+    @abstractmethod
+    def some(self, matrix: Matrix, rows: Array, x: Array, values: Array) -> Array:
+        """Write rows [rows] bool of matrix @ x to `values`; returns which samples they keep alive."""
+
+    @pytest.mark.parametrize("live", [0, 1, 7, 77, 600])
+    @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+    def test_some_rows_have_the_bits_of_all_and_the_others_are_left_alone(self, live: int, share: float) -> None:
+        rng = np.random.default_rng(live)
+        matrix = random_matrix(rng, 40, 30)
+        x = (rng.standard_normal((30, live)) * (rng.random(live) < 0.5)).astype(np.float32)
+        rows = rng.random(40) < share
+        values = np.full((40, live), 7, np.float32)
+        alive = self.some(matrix, rows, x, values)
+        whole = self.multiply(matrix, x)
+        assert values[rows].tobytes() == whole[rows].tobytes()
+        assert (values[~rows] == 7).all()
+        np.testing.assert_array_equal(alive, (whole[rows] != 0).any(axis=0))
+
     @pytest.mark.parametrize("live", [0, 1, 7, 512, 1300])
     @pytest.mark.parametrize(
         ("rows", "cols", "degree"), [(1, 1, 1), (40, 64, 8), (300, 20, 3), (33, 50, None), (5, 9, 0)]

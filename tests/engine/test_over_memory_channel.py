@@ -17,6 +17,7 @@ from engine import LoadedRank, Machine
 from engine.program import Exchange, Instruction, Run
 from tests.engine.fleet import loaded_rank
 from tests.engine.sparse_contract import Matrix, random_matrix
+from tests.engine.test_overlap import worth_everything
 
 _FEATURES, _LAYERS = 12, 4
 
@@ -90,6 +91,23 @@ def test_sparse_network_split_by_rows_answers_as_the_dense_one(size: int) -> Non
         answer = next(iter(pool.map(work, range(size))))["y"]
     np.testing.assert_allclose(answer, _expected(matrices, x), rtol=1e-4, atol=1e-5)
     assert 0 < np.count_nonzero(answer.any(axis=1)) < len(x)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_overlapping_ranks_answer_with_the_bits_of_those_that_finish_each_exchange_first(size: int) -> None:
+    loaded, _ = _sparse_network(size)
+    x, answers = _input(), []
+    for overlap in (True, False):
+        hub = MemoryHub(size, max_payload=100)
+
+        def work(rank: int, hub: MemoryHub = hub, overlap: bool = overlap) -> dict[str, Any]:
+            time.sleep(0.01 * rank)  # others wait
+            machine = Machine(loaded[rank], _open(hub, rank, size), tuple(range(size)), overlap=overlap)
+            return machine.run({"x": x} if rank == 0 else {})
+
+        with worth_everything(), ThreadPoolExecutor(size) as pool:
+            answers.append(next(iter(pool.map(work, range(size))))["y"].tobytes())
+    assert answers[0] == answers[1]
 
 
 @pytest.mark.parametrize("wait", range(1, 5))

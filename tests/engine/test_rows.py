@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from channels.tags import Tag
 from channels.tensors import LiveTensor, Tensor
 from engine import rows as row_exchange
+from engine.arriving import spread
 from engine.errors import ExchangeError, ProgramError
 from engine.port import Port
 from engine.program import Exchange
@@ -218,6 +219,9 @@ class _Watched:
             refs.append(weakref.ref(tensor.values))
             self.most_sent = max(self.most_sent, sum(ref() is not None for ref in refs))
 
+    def has_arrived(self, *_: object) -> bool:
+        return False
+
     def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
         values = np.full((2, 3), len(self.values) + 1, np.float32)
         self.values.append(weakref.ref(values))
@@ -227,13 +231,12 @@ class _Watched:
 def test_no_part_is_held_after_it_was_placed(monkeypatch: pytest.MonkeyPatch) -> None:
     size = 4
     channel, held = _Watched(list(range(1, size))), []
-    spread = row_exchange._spread
 
     def noting(part: LiveTensor, samples: NDArray[np.int32]) -> NDArray[np.generic]:
         held.append(channel.held)
         return spread(part, samples)
 
-    monkeypatch.setattr(row_exchange, "_spread", noting)
+    monkeypatch.setattr("engine.rows.spread", noting)
     maps = {**_pack("send", [[0, 1], [1], [0], [1]]), **_pack("recv", [[2 * i, 2 * i + 1] for i in range(size)])}
     exchange = _placing(2 * size, size)
     value = LiveTensor(np.full((2, 3), 9, np.float32), np.arange(3, dtype=np.int32), 3)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.csr import csr
@@ -34,6 +34,9 @@ class TestNumpy(SparseProductContract):
     def multiply(self, matrix: Matrix, x: Array) -> Array:
         return layer(matrix, None)(x, Tail())[0]
 
+    def some(self, matrix: Matrix, rows: Array, x: Array, values: Array) -> Array:
+        return layer(matrix, None).some(rows, x, Tail(), values)
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="built for Linux only")
 class TestNative(SparseProductContract):
@@ -42,6 +45,15 @@ class TestNative(SparseProductContract):
         assert len({product.tobytes() for product in products}) == 1
         return products[0]
 
+    def some(self, matrix: Matrix, rows: Array, x: Array, values: Array) -> Array:
+        outputs = [values.copy() for _ in libraries()]
+        pairs = zip(libraries(), outputs, strict=True)
+        alive = [layer(matrix, library).some(rows, x, Tail(), output) for library, output in pairs]
+        assert len({output.tobytes() for output in outputs}) == len({kept.tobytes() for kept in alive}) == 1
+        values[...] = outputs[0]
+        return alive[0]
+
+    @settings(deadline=None)
     @given(st.integers(0, 70), st.integers(1, 12), st.sampled_from(["float32", "float64"]), st.integers(0, 99))
     def test_layer_has_the_bits_of_the_numpy_layer(self, live: int, rows: int, dtype: str, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -56,6 +68,11 @@ class TestNative(SparseProductContract):
                 np.testing.assert_array_equal(values, expected)
                 np.testing.assert_array_equal(kept, alive)
                 assert values.dtype == expected.dtype
+                some = rng.random(rows) < 0.5
+                for chosen in (library, None):
+                    part = np.zeros_like(expected)
+                    layer(matrix, chosen).some(some, x, tail, part)
+                    np.testing.assert_array_equal(part, np.where(some[:, None], expected, 0))
 
     def test_library_computes_finite_activations_of_the_weights_dtype_and_leaves_the_rest(self) -> None:
         matrix = random_matrix(np.random.default_rng(0), 3, 4)
