@@ -51,7 +51,6 @@ class Ahead:
         self._clock = clock
         self._own = exchange.group.index(loaded.program.rank)
         self._output: _Output | None = None
-        self._x: LiveTensor | None = None
 
     @property
     def held(self) -> list[Array]:
@@ -73,15 +72,15 @@ class Ahead:
 
     def end(self, arriving: Arriving) -> None:
         """Place the rest: all is there."""
-        placed, self._x = arriving.finish(), arriving.tensor
+        placed = arriving.finish()
         if self._output is not None:
             self._output.note(placed)
             if not self.early or not self._output.finite:
                 self._output, self.early = None, 0
 
     def finish(self, x: LiveTensor) -> LiveTensor | None:
-        """The layer's output, the rest being computed now; None if nothing was computed ahead of this x."""
-        if self._output is None or self._x is None or x.values is not self._x.values:
+        """The layer's output for what the exchange made, the rest being computed now; None if nothing was ahead."""
+        if self._output is None:
             return None
         self._output.compute(x)
         return keep_samples(LiveTensor(self._output.values, x.samples, x.total), self._output.alive)

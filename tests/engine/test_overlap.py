@@ -304,6 +304,44 @@ def test_what_is_kept_of_rows_computed_ahead_counts_as_held() -> None:
     assert machine.peak_bytes >= machine.trace[0].live_bytes
 
 
+def test_sample_that_only_rows_computed_ahead_keep_alive_is_kept_beside_samples_that_come_later() -> None:
+    """Rank 0 owns the first feature, rank 1 the second; each has a sample of its own, and row i reads feature i."""
+    weights: dict[str, Array] = {
+        "p": np.arange(3, dtype=np.int32),
+        "i": np.arange(2, dtype=np.int32),
+        "v": np.ones(2, np.float32),
+        "m.send_ptr": np.array([0, 1, 1], np.int32),
+        "m.send_rows": np.zeros(1, np.int32),
+        "m.recv_ptr": np.arange(3, dtype=np.int32),
+        "m.recv_rows": np.arange(2, dtype=np.int32),
+    }
+    exchange = Exchange(3, "rows", "x", "in", (0, 1), axis=1, maps="m", rows=2)
+    run = Run(5, "sparse_layer", ("in",), ("y",), weights=("p", "i", "v"), attributes={"zero_preserving": True})
+    loaded = loaded_rank([exchange, run], 0, 2, weights)
+    one, other = np.array([[0], [3], [0]], np.float32), np.array([[2], [0], [0]], np.float32)
+    case = Case(loaded, live(one), {1: live(other)})
+    with worth_everything():
+        machine = case.run([1])
+    y = machine.state.tensors["y"]
+    assert isinstance(y, LiveTensor)
+    assert (y.samples.tolist(), y.values.tolist()) == ([0, 1], [[0, 3], [2, 0]])
+
+
+def test_part_with_samples_of_its_own_is_placed_with_the_last() -> None:
+    first, same, other = (live(np.array(x, np.float32)) for x in ([[1], [0]], [[2], [0]], [[0], [3]]))
+    rows = [np.array([i], np.int32) for i in range(3)]
+    parts = [arriving.Part(i, rows[i], part) for i, part in enumerate((first, other, same))]
+    some = arriving.Arriving(3, np.dtype(np.float32), 2)
+    placed = []
+    for part in parts:
+        some.add(part)
+        placed.append([it.source for it in some.place()])
+    assert placed == [[0], [], [2]]
+    assert some.tensor.values.tolist() == [[1], [0], [2]]
+    assert [it.source for it in some.finish()] == [1]
+    assert (some.tensor.samples.tolist(), some.tensor.values.tolist()) == ([0, 1], [[1, 0], [0, 3], [2, 0]])
+
+
 def test_part_that_does_not_fit_is_refused_with_the_step() -> None:
     case = _case(1, 3, 40)
     case.parts[2] = live(np.ones((40, 1), np.float32))
