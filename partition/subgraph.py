@@ -16,6 +16,8 @@ from partition.guard import Divided, guarded
 from partition.layout import Cut
 from partition.lookup import lookup_nodes
 from partition.placement import Placement, Replicate, Shard, Single
+from partition.rules import RULES
+from partition.samples import SOME_SAMPLES
 from partition.schedule import Compute, Level, Slice, local_name
 
 SHARD_LOCATION = "shard"
@@ -113,12 +115,13 @@ def _add_op(piece: Piece, graph: Graph, compute: Compute, rank: int, workers: in
         piece.embedded[sizes.name] = sizes
     if choice.directed:
         turn(node, rank, workers)
-    piece.nodes += _guarded(graph, compute, node) if choice.guarded else [node]
+    given, made = _pieces_of_choice(graph, compute) if choice.guarded else _part_of_samples(graph, op)
+    piece.nodes += guarded(node, given, made) if given else [node]
     piece.produces.update({local_name(n, p): (n, p) for n, p in zip(op.outputs, choice.outputs, strict=True) if n})
 
 
-def _guarded(graph: Graph, compute: Compute, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """The node, where the rank's piece is not empty."""
+def _pieces_of_choice(graph: Graph, compute: Compute) -> tuple[list[Divided], list[Divided]]:
+    """Inputs and outputs of which the rank's piece may be empty, though the op refuses that."""
     op, choice = compute.op, compute.choice
     given = [
         Divided(i, placement.axis, len(graph.values[name].shape or ()), _element_type(graph, name))
@@ -126,7 +129,26 @@ def _guarded(graph: Graph, compute: Compute, node: onnx.NodeProto) -> list[onnx.
         if name and isinstance(placement, Shard)
     ]
     made = [Divided(i, placement.axis) for i, placement in enumerate(choice.outputs) if isinstance(placement, Shard)]
-    return guarded(node, given, made)
+    return given, made
+
+
+def _part_of_samples(graph: Graph, op: Op) -> tuple[list[Divided], list[Divided]]:
+    """Inputs and outputs that may have no samples, where ranks or turns have a part of them and the op refuses none."""
+    places = [(i, (graph.values[name].shape or ())) for i, name in enumerate(op.inputs) if name in graph.values]
+    open_axes = [(i, shape.index(SOME_SAMPLES)) for i, shape in places if SOME_SAMPLES in shape]
+    rule = RULES.find(graph.facts(op)) if open_axes else None
+    if rule is None or not rule.guard:
+        return [], []
+    letter = rule.inputs[open_axes[0][0]][open_axes[0][1]]
+    if letter not in rule.guard:
+        return [], []
+    given = [
+        Divided(i, rule.inputs[i].index(letter), len(shape), _element_type(graph, op.inputs[i]))
+        for i, shape in places
+        if letter in rule.inputs[i]
+    ]
+    made = [Divided(i, axes.index(letter)) for i, axes in enumerate(rule.outputs) if letter in axes]
+    return given, made
 
 
 def _element_type(graph: Graph, name: str) -> int:
