@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -101,7 +101,7 @@ class KeepingChannel:
     slot: int
     messages: Messages
 
-    def send_many(self, messages: Sequence[tuple[int, Tag, Tensor]]) -> None:
+    def send_many(self, messages: Iterable[tuple[int, Tag, Tensor]]) -> None:
         """Keep them all."""
         with self.messages.changed:
             self.messages.kept.update({(self.slot, slot, tag): tensor for slot, tag, tensor in messages})
@@ -152,7 +152,7 @@ class LateChannel:
         self._rng = np.random.default_rng(seed)
         self._due: dict[tuple[int, Tag], float] = {}
 
-    def send_many(self, messages: Sequence[tuple[int, Tag, Tensor]]) -> None:
+    def send_many(self, messages: Iterable[tuple[int, Tag, Tensor]]) -> None:
         """Begin to wait for the others' messages of this step."""
         self._expect(messages[0][1])
 
