@@ -154,7 +154,8 @@ class LateChannel:
 
     def send_many(self, messages: Iterable[tuple[int, Tag, Tensor]]) -> None:
         """Begin to wait for the others' messages of this step."""
-        self._expect(messages[0][1])
+        tags = [tag for _, tag, _ in messages]
+        self._expect(tags[0])
 
     def _expect(self, tag: Tag) -> None:
         sources = self._sources.get(tag, [])
