@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from client.bill import RunBill
 from tests.conftest import Deployment
+from tests.e2e.world import await_later_work
 
 Register = Callable[[str, int], str]
 
@@ -29,6 +30,7 @@ def test_the_answer_counts_every_call_and_byte_that_the_proxy_saw(
 ) -> None:
     assert deployment.proxy is not None
     name = registered_digits(strategy, workers)
+    await_later_work(deployment)
     deployment.proxy.reset()
     answer = deployment.client.infer(name, digits, channel=channel)
     counted = _comparable(answer.figures["calls"])

@@ -20,7 +20,7 @@ from client.target import find_stage
 from runs.errors import StartFailed
 from runs.failures import FailureDesk
 from tests.conftest import Deployment, deploy
-from tests.e2e.world import keys_under, killing_a_worker, leases
+from tests.e2e.world import await_later_work, keys_under, killing_a_worker, leases
 from zoo.registry import get_card
 
 Digits = dict[str, NDArray[Any]]
@@ -33,6 +33,7 @@ def test_from_the_second_request_on_nearly_no_rank_loads_a_shard(
     assert deployment.proxy is not None
     name = registered_digits("row", 8)
     deployment.client.infer(name, digits)
+    await_later_work(deployment)
     for _ in range(4):
         deployment.proxy.reset()
         answer = deployment.client.infer(name, digits)
