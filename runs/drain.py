@@ -40,6 +40,13 @@ def drain_lane(service: Service, lane: int, slots: int) -> None:
     _in_each(service, lane, slots, lambda _message, _slot: True)
 
 
+def drain_twice(service: Service, run_id: str, lane: int, size: int) -> None:
+    """Empty the lane that a run of `size` ranks holds, now and when what dead processes had received is visible."""
+    slots = min(size, service.settings.ranks)
+    drain_lane(service, lane, slots)
+    drain_later(service, run_id, lane, slots)
+
+
 def drain_later(service: Service, run_id: str, lane: int, slots: int, tries: int = TRIES) -> None:
     """Have what is left of a run that has lost a process deleted in AGAIN_S: the queue that calls `infer` tells it."""
     body = json.dumps({"drain": run_id, "lane": lane, "slots": slots, "tries": tries})

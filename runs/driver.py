@@ -18,7 +18,7 @@ from bundle.manifest import Manifest
 from runs.choice import BY_LANE, choose_channel, wanted_channel
 from runs.claims import Claims
 from runs.coordinator import Coordinator, Outcome
-from runs.drain import drain_lane, drain_later
+from runs.drain import drain_twice
 from runs.errors import (
     DeadlineExceeded,
     LeaseLost,
@@ -154,14 +154,11 @@ class Driver:
         lease = self.progress.lease
         if lease is None:
             return
-        slots = min(self.manifest.world_size, self.service.settings.ranks)
         if self.progress.abandoned:
             lease = self._lanes.renew(lease, LEASE_S)
-            drain_lane(self.service, lease.lane, slots)
+            drain_twice(self.service, self.request.run_id, lease.lane, self.manifest.world_size)
         if self._lanes.release(lease):
             self._files.sweep()
-        if self.progress.abandoned:
-            drain_later(self.service, self.request.run_id, lease.lane, slots)
 
     def _desk(self) -> FailureDesk:
         desk = FailureDesk(self.request.run_id, self.progress.attempt, self.progress.mac_key)

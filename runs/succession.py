@@ -15,7 +15,7 @@ from typing import Any
 
 from channels.errors import CodecError
 from costs import merge
-from runs.drain import drain_lane, drain_later
+from runs.drain import drain_twice
 from runs.errors import Cancelled, RunError, RunLost, RunNotFound
 from runs.inputs import fetch_inputs
 from runs.job import Job
@@ -112,13 +112,10 @@ class Succession:
 
     def _end(self, job: Job, error: RunError) -> dict[str, Any]:
         """Write the record of a run that nobody drives, empty its lane and return it."""
-        settings = self.service.settings
-        lanes = LaneTable(self.service.objects, settings.lanes)
+        lanes = LaneTable(self.service.objects, self.service.settings.lanes)
         lease = lanes.reclaim(self.files.run_id, LANE_S)
         if lease is not None:
-            slots = min(job.manifest.world_size, settings.ranks)
-            drain_lane(self.service, lease.lane, slots)
-            drain_later(self.service, self.files.run_id, lease.lane, slots)
+            drain_twice(self.service, self.files.run_id, lease.lane, job.manifest.world_size)
         answer = job.fail(error)
         if lease is not None and lanes.release(lease):
             self.files.sweep()

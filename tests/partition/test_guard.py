@@ -51,24 +51,24 @@ def _feeds(model: onnx.ModelProto, samples: int) -> dict[str, Any]:
     return {"x": _array(samples, *sizes)}
 
 
+def _assert_as_on_one_rank(model: onnx.ModelProto, samples: int, workers: int, strategy: str) -> None:
+    feeds = _feeds(model, samples)
+    expected = run_split(model, feeds, 1, "serial")["y"]
+    np.testing.assert_allclose(run_split(model, feeds, workers, strategy)["y"], expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("strategy", ["batch", "row", "column", "tensor"])
 @pytest.mark.parametrize("samples", [1, 2, 5])
 @pytest.mark.parametrize("build", [lstm, group_norm])
 def test_some_ranks_may_get_no_samples(build: Any, samples: int, strategy: str) -> None:
-    model = build()
-    feeds = _feeds(model, samples)
-    expected = run_split(model, feeds, 1, "serial")["y"]
-    np.testing.assert_allclose(run_split(model, feeds, 3, strategy)["y"], expected, rtol=1e-5, atol=1e-6)
+    _assert_as_on_one_rank(build(), samples, 3, strategy)
 
 
 @pytest.mark.parametrize("strategy", ["pipeline", "batch=3,stage=2", "stage=2,row=3", "stage=2,tensor=3"])
 @pytest.mark.parametrize("samples", [1, 2])
 @pytest.mark.parametrize("build", [lstm, group_norm])
 def test_some_parts_and_turns_may_have_no_samples(build: Any, samples: int, strategy: str) -> None:
-    model = build()
-    feeds = _feeds(model, samples)
-    expected = run_split(model, feeds, 1, "serial")["y"]
-    np.testing.assert_allclose(run_split(model, feeds, 6, strategy)["y"], expected, rtol=1e-5, atol=1e-6)
+    _assert_as_on_one_rank(build(), samples, 6, strategy)
 
 
 @pytest.mark.parametrize("build", [lstm, group_norm])
