@@ -107,6 +107,12 @@ class KeepingChannel:
             self.messages.kept.update({(self.slot, slot, tag): tensor for slot, tag, tensor in messages})
             self.messages.changed.notify_all()
 
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+        """Nobody hands on."""
+
+    def hand_on(self, tag: Tag) -> None:
+        """Nobody hands on."""
+
     def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
         """The first that is there.
 
@@ -164,6 +170,12 @@ class LateChannel:
         self._due = {
             (source, tag): now + delay for source, delay in zip(self._rng.permutation(sources), delays, strict=True)
         }
+
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+        """Nobody hands on."""
+
+    def hand_on(self, tag: Tag) -> None:
+        """Nobody hands on."""
 
     def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
         """Sleep until the first of them comes; then it is a copy, as one that was decoded."""

@@ -44,6 +44,22 @@ class TurnChannel:
         """As the channel's."""
         return self._channel.has_arrived(src, tag)
 
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+        """As the channel's."""
+        self._channel.relay(tag, slot, sources)
+
+    def hand_on(self, tag: Tag) -> None:
+        """As the channel's; the turn is another's meanwhile.
+
+        Raises:
+            As the channel's.
+        """
+        self._turns.release()
+        try:
+            self._channel.hand_on(tag)
+        finally:
+            self._turns.acquire()
+
     def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
         """As the channel's, but the turn is another's until all that is waited for is there.
 

@@ -102,6 +102,21 @@ class Channel(ABC):
         groups = [self._outbox.json([dst], tag, value) for dst, tag, value in messages]
         self._send_frames(self._outbox.frames(groups, self.max_payload))
 
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:  # noqa: B027 - most transports have no use
+        """Let `slot` hand on what `sources` send under a tag: each reader gets all of it in one piece.
+
+        All that send, read or hand on call it before they send and receive under the tag, and `slot` calls `hand_on` in
+        between; what they send and receive stays the same. For transports on which many messages are dear: this one
+        does nothing.
+        """
+
+    def hand_on(self, tag: Tag) -> None:  # noqa: B027 - as relay
+        """As the slot that `relay` named: wait until all sources have sent, and hand it on.
+
+        Raises:
+            As `recv`.
+        """
+
     def price_json(self, dst: int, tag: Tag, value: object) -> list[tuple[str, int]]:
         """The calls that send_json would make: (operation, payload bytes) of each, as a meter would count them."""
         return self._price(self._outbox.frames([self._outbox.json([dst], tag, value)], self.max_payload))
@@ -235,9 +250,18 @@ class Channel(ABC):
 
     def _absorb(self, messages: Sequence[Incoming]) -> None:
         """Sort everything received into the inbox before anything is raised, and acknowledge what is not another's."""
-        accept = self._intake.accept
-        refused = [message for message in messages if not accept(message.data, self.hooks.confirm_epoch)]
+        refused = [message for message in messages if not self._accept(message)]
         self._settle([m for m in messages if m not in refused], refused)
+
+    def _accept(self, message: Incoming) -> bool:
+        """Take in one message, and what came with it for others; False if it belongs to a newer holder."""
+        confirm = self.hooks.confirm_epoch
+        accepted = (not message.data and bool(message.parts)) or self._intake.accept(message.data, confirm)
+        for slot, data in message.parts:
+            header = self._intake.accept_for(slot, data, confirm)
+            if header is not None:
+                self._take_for(Outgoing(Key(header.source, slot, header.tag), data))
+        return accepted and not isinstance(self._intake.over, Fenced)
 
     @contextmanager
     def _calling(self) -> Iterator[None]:
@@ -332,6 +356,9 @@ class Channel(ABC):
     @abstractmethod
     def _dispose(self) -> None:
         """Free what is held. Called once or more; sends and deletes nothing."""
+
+    def _take_for(self, frame: Outgoing) -> None:  # noqa: B027 - as relay
+        """Take a frame that is to be handed on."""
 
     def _settle(self, accepted: Sequence[Incoming], refused: Sequence[Incoming]) -> None:
         """Acknowledge `accepted`, some time before `_drain` returns; make `refused` available to others."""

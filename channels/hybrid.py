@@ -74,7 +74,7 @@ class HybridChannel(QueueChannel):
         if storing is None:
             super()._put(batch)
         else:
-            self._sends.start(self._publish_after, storing, self._sender.plan(batch))
+            self._sends.start(self._publish_after, storing, self._requests(batch))
 
     def _publish_after(self, storing: Future[None], requests: Sequence[Request]) -> None:
         """Nobody may read a ticket before its object is there."""

@@ -41,21 +41,35 @@ class Intake:
             self._stats.rejected += 1
             return True
 
+    def accept_for(self, slot: int, data: bytes, confirm_epoch: Callable[[int], bool]) -> Header | None:
+        """The header of a frame for another slot, to be handed on to it; None if it is not of this attempt."""
+        try:
+            frame = parse_frame(data, self._config.max_payload_bytes)
+            verdict = self._judged(slot, data, frame.header, confirm_epoch)
+        except FrameError:
+            self._stats.rejected += 1
+            return None
+        return frame.header if verdict is Verdict.OURS else None
+
     def _accept_frame(self, data: bytes, frame: Frame, confirm_epoch: Callable[[int], bool]) -> bool:
-        signed = same_run(frame.header, self._config)
+        verdict = self._judged(self._config.slot, data, frame.header, confirm_epoch)
+        if verdict is Verdict.OURS:
+            self._keep(data, frame)
+        return verdict is not Verdict.NEWER
+
+    def _judged(self, slot: int, data: bytes, header: Header, confirm_epoch: Callable[[int], bool]) -> Verdict:
+        """Whose a frame for a slot is; notes and counts what is not this attempt's."""
+        signed = same_run(header, self._config)
         if signed:
             verify_mac(data, self._config.mac_key)
-        if frame.header.destination not in (self._config.slot, EVERY):
-            raise FrameError(f"frame: expected slot {self._config.slot}, got {frame.header}")
-        verdict = judge(frame.header, self._config)
+        if header.destination not in (slot, EVERY):
+            raise FrameError(f"frame: expected slot {slot}, got {header}")
+        verdict = judge(header, self._config)
         if verdict is Verdict.NEWER:
-            self._fence(frame.header, signed or confirm_epoch(frame.header.epoch))
-            return False
+            self._fence(header, signed or confirm_epoch(header.epoch))
         if verdict is Verdict.STALE:
             self._stats.stale += 1
-        else:
-            self._keep(data, frame)
-        return True
+        return verdict
 
     def _fence(self, header: Header, believed: bool) -> None:
         if not believed:

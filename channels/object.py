@@ -3,6 +3,10 @@
 Latency: 20 to 100 ms a message. Price: a PUT 5e-6 USD for all targets of a send, a GET 4e-7 USD a message, misses
 included; bytes are free within a region. Best for large messages.
 
+Where one slot hands on what many have for many (`relay`), it reads what each of them put, and puts all of it again as
+one object, of which everybody reads his part: a GET for each reader instead of one for each message, and another PUT
+and GET on the way.
+
 S3 answers 403 instead of 404 for a missing object unless the role may s3:ListBucket under the prefix: grant it.
 """
 
@@ -20,11 +24,13 @@ from channels.base import Channel
 from channels.config import ChannelConfig, ChannelHooks
 from channels.exchange_folder import ExchangeFolder
 from channels.frame import OVERHEAD_BYTES
+from channels.inbox import Buffer, Pair
 from channels.object_reader import ObjectReader
 from channels.parcel import pack_parcel
+from channels.relay import MOST_OBJECT_BYTES, Collected, Relays
 from channels.schedule import Backoff, Schedule, Waiting
 from channels.tags import ABORT, Tag
-from channels.transport import Incoming, Key, Outgoing
+from channels.transport import Incoming, Key, Outgoing, tag_of
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -40,12 +46,14 @@ class ObjectSettings:
 
     prefix:  the run's own, "runs/<run_id>/x/": all that is exchanged lies under it, and cleaning up empties it.
     threads: GETs or PUTs at the same time.
+    relays:  whether `relay` has an effect; the same for all slots of a run.
     waiting, abort_waiting: for a message; for the notice that the run is over.
     """
 
     bucket: str
     prefix: str
     threads: int = 8
+    relays: bool = True
     waiting: Waiting = field(default_factory=Waiting)
     abort_waiting: Waiting = field(default_factory=lambda: Waiting(start_s=0.5, cap_s=2.0))
     backoff: retry.Backoff = field(default_factory=retry.Backoff)
@@ -63,8 +71,10 @@ class ObjectChannel(Channel):
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix=f"slot-{config.slot}")
         self._puts = Background(self._pool)
         self._sent: dict[Tag, dict[int, Outgoing]] = {}
+        self._relays = Relays(config.slot)
         self._prefix = f"{settings.prefix}{config.attempt}-{config.epoch}/"
         self._reader = ObjectReader(s3, settings.bucket, config.slot, self.max_payload + OVERHEAD_BYTES)
+        self._schedules: dict[int | None, Schedule] = {}
         self._schedule = Schedule(settings.waiting)
         self._abort = Backoff(settings.abort_waiting, self.hooks.clock())
         self._abort.missed(self.hooks.clock())
@@ -79,10 +89,13 @@ class ObjectChannel(Channel):
             return f"{self._prefix}abort"
         return f"{self._prefix}{tag.step}/{tag.micro_batch}/{source}"
 
+    def _relayed_name(self, tag: Tag) -> str:
+        return f"{self._prefix}{tag.step}/{tag.micro_batch}/all"
+
     # Sending
 
     def _put(self, batch: Sequence[Outgoing]) -> None:
-        for tag, frames in groupby(sorted(batch, key=_tag), _tag):
+        for tag, frames in groupby(sorted(batch, key=tag_of), tag_of):
             self._put_parcel(tag, list(frames))
 
     def _put_parcel(self, tag: Tag, frames: Sequence[Outgoing]) -> None:
@@ -97,8 +110,25 @@ class ObjectChannel(Channel):
         self._puts.start(self._folder.put, self._name(self.config.slot, tag), pack_parcel(list(parts.values())))
 
     def _price(self, batch: Sequence[Outgoing]) -> list[tuple[str, int]]:
-        by_tag = groupby(sorted(batch, key=_tag), _tag)
+        by_tag = groupby(sorted(batch, key=tag_of), tag_of)
         return [("s3:PutObject", len(pack_parcel(list(frames)))) for _, frames in by_tag]
+
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+        """As the base class has it. What a source has that is large, readers get from it directly."""
+        if self._settings.relays:
+            self._relays.begin(tag, slot, sources)
+
+    def hand_on(self, tag: Tag) -> None:
+        """Wait until every source has put its parcel; put what is in them for others, and the own frames, as one."""
+        if not self._settings.relays:
+            return
+        self._raise_if_over()
+        collected, own = self._relays.collected(tag), list(self._sent.get(tag, {}).values())
+        if len(pack_parcel(own)) <= MOST_OBJECT_BYTES:
+            collected.add(own, self.config.slot)
+        if collected.missing:
+            self._wait([(source, tag) for source in collected.missing], lambda pairs: _once(pairs, collected))
+        self._puts.start(self._folder.put, self._relayed_name(tag), pack_parcel(self._relays.end(tag)))
 
     # Receiving
 
@@ -106,10 +136,30 @@ class ObjectChannel(Channel):
         with self._calling():
             self._puts.wait()  # ranks go in step: when the own object is there, the others' mostly are
         until = self.hooks.clock() + timeout_s
-        self._schedule.begin(expected, self.hooks.clock())
-        while not (found := self._ask(expected)) and (now := self.hooks.clock()) < until:
+        while asked := self._asked(expected):
+            self._begin(asked)
+            if (found := self._ask(asked)) or (now := self.hooks.clock()) >= until:
+                return found
             self.hooks.sleep(max(0.0, min(self._schedule.due_s, self._abort.due_s, until) - now))
-        return found
+        return []
+
+    def _begin(self, asked: Sequence[Key]) -> None:
+        """There is a schedule for what sources send, one for what this slot hands on, and one for what another does."""
+        relay = self._relays.by_tag.get(asked[0].tag)
+        self._schedule = self._schedules.setdefault(relay, Schedule(self._settings.waiting))
+        self._schedule.begin(asked, self.hooks.clock())
+
+    def _asked(self, expected: Sequence[Key]) -> list[Key]:
+        """What to ask for, each once."""
+        keys = (self._source_of(key) for key in expected)
+        return list(dict.fromkeys(key for key in keys if key is not None))
+
+    def _source_of(self, key: Key) -> Key | None:
+        """What to ask for instead: where another slot hands on, what it makes; where this one does, what is missing."""
+        relay, me = self._relays.by_tag.get(key.tag), self.config.slot
+        if relay is None or (relay == me and key.source in self._relays.collected(key.tag).missing):
+            return key
+        return None if relay == me else Key(relay, me, key.tag)
 
     def _ask(self, expected: Sequence[Key]) -> list[Incoming]:
         now = self.hooks.clock()
@@ -130,12 +180,30 @@ class ObjectChannel(Channel):
             return []
         others = [key for key in expected if key != sentinel]
         answers = list(self._pool.map(self._read, others))
-        late = [key for key, frame in zip(others, answers, strict=True) if frame is None]
+        late = [key for key, frames in zip(others, answers, strict=True) if frames is None]
         self._schedule.missing(late, self.hooks.clock())
-        return [Incoming(frame) for frame in (first, *answers) if frame is not None]
+        return [Incoming(frame) for frames in (first, *answers) for frame in frames or ()]
 
-    def _read(self, key: Key) -> bytes | None:
-        return self._reader.read(self._name(key.source, key.tag), key.source)
+    def _read(self, key: Key) -> list[bytes] | None:
+        """The frames for this slot of what a key names; None if it is not there yet."""
+        relay, name = self._relays.by_tag.get(key.tag), self._name(key.source, key.tag)
+        if relay is None:
+            frame = self._reader.read(name, key.source)
+            return None if frame is None else [frame]
+        if relay == self.config.slot:
+            return self._collect(key, name)
+        frames = self._reader.read_all(self._relayed_name(key.tag))
+        if frames is not None:
+            del self._relays.by_tag[key.tag]  # what is not in it is asked for directly
+        return frames
+
+    def _collect(self, key: Key, name: str) -> list[bytes] | None:
+        parts = self._reader.read_for_all(name, key.source, MOST_OBJECT_BYTES)
+        if parts is None:
+            return None
+        others = [Outgoing(Key(key.source, slot, key.tag), data) for slot, data in parts if slot != self.config.slot]
+        self._relays.collected(key.tag).add(others, key.source)
+        return [frame for slot, frame in parts if slot == self.config.slot]
 
     # Ending
 
@@ -154,9 +222,10 @@ class ObjectChannel(Channel):
         self._folder.clear(self._settings.backoff, self.hooks.sleep)
 
 
+def _once(pairs: Sequence[Pair], collected: Collected) -> tuple[Pair, Buffer] | None:
+    """Something, once all is there."""
+    return None if collected.missing else (pairs[0], b"")
+
+
 def _bytes(sent: Mapping[Tag, Mapping[int, Outgoing]]) -> int:
     return sum(len(frame.data) for parts in sent.values() for frame in parts.values())
-
-
-def _tag(frame: Outgoing) -> Tag:
-    return frame.key.tag

@@ -1,7 +1,8 @@
-"""Reads one slot's frame out of a parcel on S3, mostly with one request: index and parts in front come with it."""
+"""Reads frames out of parcels on S3, mostly with one request: the index and the parts in front come with it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -33,7 +34,54 @@ class ObjectReader:
         self._bucket = bucket
         self._slot = slot
         self._max_bytes = max_bytes
-        self._reach: dict[int, int] = {}
+        self._reach: dict[str, int] = {}
+
+    def read_all(self, name: str) -> list[bytes] | None:
+        """Return all frames for this slot of what a relay made; None if there is no such object yet.
+
+        Raises:
+            TransportError: if the service refuses the call after all retries.
+        """
+        found = self._parts(name, "relayed", lambda parts: [part for part in parts if part.slot == self._slot])
+        return None if found is None else [data for _, data in found]
+
+    def read_for_all(self, name: str, source: int, most: int) -> list[tuple[int, bytes]] | None:
+        """Return (slot, frame) of a source's parcel; those for this slot only, if it has more than `most` bytes.
+
+        None if there is no such object yet. A frame for several slots is one object.
+
+        Raises:
+            TransportError: if the service refuses the call after all retries.
+        """
+
+        def wanted(parts: Sequence[Part]) -> list[Part]:
+            large = any(part.end > most for part in parts)
+            return [part for part in parts if not large or part.slot == self._slot]
+
+        return self._parts(name, f"whole {source}", wanted)
+
+    def _parts(
+        self, name: str, kind: str, wanted: Callable[[Sequence[Part]], list[Part]]
+    ) -> list[tuple[int, bytes]] | None:
+        """(slot, frame) of some parts of a parcel. kind: of parcel; the next one of it is taken to be as large."""
+        data = self._get(name, 0, self._first_bytes(kind))
+        if data is None:
+            return None
+        try:
+            parts = [part for part in wanted(parcel_index(data)) if part.end - part.start <= self._max_bytes]
+        except FrameError:
+            return []
+        self._reach[kind] = max((part.end for part in parts), default=0)
+        further = [part for part in parts if part.end > len(data)]
+        start, end = min((part.start for part in further), default=0), max((part.end for part in further), default=0)
+        tail = self._get(name, start, end) or NO_FRAME if further else NO_FRAME
+        frames = {
+            (part.start, part.end): tail[part.start - start : part.end - start]
+            if part in further
+            else data[part.start : part.end]
+            for part in parts
+        }
+        return [(part.slot, frames[part.start, part.end]) for part in parts]
 
     def read(self, name: str, source: int = -1) -> bytes | None:
         """Return the frame for this slot; None if there is none yet, NO_FRAME where there is something else.
@@ -43,8 +91,8 @@ class ObjectReader:
         Raises:
             TransportError: if the service refuses the call after all retries.
         """
-        first_bytes = min(max(LEAST_FIRST_BYTES, self._reach.get(source, 0) * 5 // 4), MOST_FIRST_BYTES)
-        data = self._get(name, 0, first_bytes)
+        kind = f"own {source}"
+        data = self._get(name, 0, self._first_bytes(kind))
         if not data:
             return data
         try:
@@ -53,8 +101,11 @@ class ObjectReader:
             return NO_FRAME
         if part is None:
             return None
-        self._reach[source] = part.end
+        self._reach[kind] = part.end
         return self._frame(name, data, part)
+
+    def _first_bytes(self, kind: str) -> int:
+        return min(max(LEAST_FIRST_BYTES, self._reach.get(kind, 0) * 5 // 4), MOST_FIRST_BYTES)
 
     def _frame(self, name: str, data: bytes, part: Part) -> bytes | None:
         if part.end - part.start > self._max_bytes:

@@ -65,8 +65,8 @@ def parcel_index(data: bytes | memoryview) -> list[Part]:
     return parts
 
 
-def frames_for(slot: int, data: bytes) -> list[bytes]:
-    """Return the frames of a whole parcel that are for `slot`.
+def frames_in(data: bytes) -> list[tuple[int, bytes]]:
+    """Return (slot, frame) of a whole parcel; a frame for several slots is one object.
 
     Raises:
         FrameError: if the parcel is cut short, or longer than its index says.
@@ -75,4 +75,14 @@ def frames_for(slot: int, data: bytes) -> list[bytes]:
     end = parts[-1].end if parts else 0
     if end != len(data):
         raise FrameError(f"parcel: expected {end} bytes, got {len(data)}")
-    return [data[part.start : part.end] for part in parts if part.slot == slot]
+    frames = {(part.start, part.end): data[part.start : part.end] for part in parts}
+    return [(part.slot, frames[part.start, part.end]) for part in parts]
+
+
+def frames_for(slot: int, data: bytes) -> list[bytes]:
+    """Return the frames of a whole parcel that are for `slot`.
+
+    Raises:
+        FrameError: as frames_in.
+    """
+    return [frame for destination, frame in frames_in(data) if destination == slot]

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 SLOT, SLOT_TYPE, SLOTS_TYPE = "slot", "String", "String.Array"
 DATA, DATA_TYPE = "d", "Binary"
-NO_BODY = "."  # a body must not be empty
+NO_BODY, RELAYED_BODY = ".", ">"  # a body must not be empty; the second: what is in it for others is to be handed on
 
 SHARED_BYTES = SQS_BILLING_CHUNK.value // SQS_BATCH.value
 ALONE_BYTES = SNS_BILLING_CHUNK.value * 3 // 4  # as text, it would fill the chunk
@@ -86,10 +86,12 @@ class Request:
     """One call; more than one entry is a batch.
 
     slot: whose queue gets it directly; None = the topic.
+    body: NO_BODY or RELAYED_BODY.
     """
 
     entries: tuple[Entry, ...]
     slot: int | None = None
+    body: str = NO_BODY
 
     @property
     def operation(self) -> str:
@@ -122,6 +124,39 @@ def plan_requests(frames: Sequence[Outgoing], filters: bool = True) -> list[Requ
     if not filters:
         return _to_queues(frames)
     return [request for planned in _by_topic(frames) for request in _cheaper(planned)]
+
+
+def plan_relayed(frames: Sequence[Outgoing], filters: bool = True) -> list[Request]:
+    """The calls that hand on frames of several sources: each slot gets all of its in one message, as far as it fits.
+
+    filters: as plan_requests.
+    """
+    if not filters:
+        return _to_queues(frames)
+    whole = Request((Entry.of(frames),))
+    bins = _by_readers(frames)
+    return min([[whole], bins], key=_usd_with_receives) if whole.size <= LARGEST_BYTES else bins
+
+
+def _by_readers(frames: Sequence[Outgoing]) -> list[Request]:
+    """What several slots get in one message of a chunk; what is more for one slot goes to its queue."""
+    mine: dict[int, list[Outgoing]] = {}
+    for frame in frames:
+        mine.setdefault(frame.key.destination, []).append(frame)
+    sizes = {slot: sum(len(frame.data) + _INDEXED_BYTES for frame in part) for slot, part in mine.items()}
+    requests: list[Request] = []
+    for slots in first_fit(sorted(mine), sizes.__getitem__, ALONE_BYTES, len(mine)):
+        part = [frame for slot in slots for frame in mine[slot]]
+        large = sum(sizes[slot] for slot in slots) > ALONE_BYTES
+        requests += _to_queues(part) if large else _cheaper(Request((Entry.of(part),)))
+    return requests
+
+
+def _usd_with_receives(requests: Sequence[Request]) -> float:
+    """Price of calls, and of receiving what they send, if nothing else came with it."""
+    readers = ((1 if request.slot is not None else len(request.entries[0].slots), request) for request in requests)
+    chunks = sum(count * -(-request.size // SQS_BILLING_CHUNK.value) for count, request in readers)
+    return chunks * PRICES["sqs.request"].usd + sum(request.usd for request in requests)
 
 
 def _cheaper(planned: Request) -> list[Request]:

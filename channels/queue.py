@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from channels.background import Background
@@ -16,12 +17,15 @@ from channels.base import Channel
 from channels.config import ChannelConfig, ChannelHooks
 from channels.errors import ConfigError
 from channels.frame import OVERHEAD_BYTES
+from channels.inbox import Buffer, Pair
 from channels.pace import Pace
-from channels.publish import LARGEST_BYTES, Entry
+from channels.publish import LARGEST_BYTES, RELAYED_BODY, Entry, Request
 from channels.receive import Polling, QueueReceiver
+from channels.relay import MOST_MESSAGE_BYTES, Relays
 from channels.retry import Backoff
+from channels.tags import Tag
 from channels.topic import Lane, LaneSender
-from channels.transport import Incoming, Key, Outgoing
+from channels.transport import Incoming, Key, Outgoing, tag_of
 from channels.varint import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -38,6 +42,7 @@ class QueueSettings:
     queue_urls: by slot, at least as many as the run has slots.
     publishers: requests at the same time that send.
     filters:    whether the filters work already; until then nothing goes through the topic.
+    relays:     whether `relay` has an effect; the same for all slots of a run.
     """
 
     topic_arn: str
@@ -46,6 +51,7 @@ class QueueSettings:
     polling: Polling = field(default_factory=Polling)
     backoff: Backoff = field(default_factory=Backoff)
     filters: bool = True
+    relays: bool = True
 
 
 class QueueChannel(Channel):
@@ -71,6 +77,7 @@ class QueueChannel(Channel):
         lane = Lane(settings.topic_arn, settings.queue_urls, settings.filters)
         self._sender = LaneSender(sns, sqs, lane, self._sends, *again)
         self._pace = Pace()
+        self._relays = Relays(config.slot)
         queue = (settings.queue_urls[config.slot], config.slot)
         self._receiver = QueueReceiver(sqs, *queue, settings.polling, self._pool, *again)
 
@@ -82,10 +89,63 @@ class QueueChannel(Channel):
         return LARGEST_BYTES - Entry(tuple(range(slots)), index).binary_bytes - OVERHEAD_BYTES
 
     def _put(self, batch: Sequence[Outgoing]) -> None:
-        self._sender.put(batch)
+        self._sender.start(self._requests(batch))
 
     def _price(self, batch: Sequence[Outgoing]) -> list[tuple[str, int]]:
         return [(request.operation, request.size) for request in self._sender.plan(batch)]
+
+    def _requests(self, batch: Sequence[Outgoing]) -> list[Request]:
+        """The calls that carry these frames; what the own slot hands on stays here."""
+        relayed = [frame for frame in batch if frame.key.tag in self._relays.by_tag]
+        plain = [frame for frame in batch if frame.key.tag not in self._relays.by_tag]
+        requests = self._sender.plan(plain) if plain else []
+        for tag, frames in groupby(sorted(relayed, key=tag_of), tag_of):
+            requests += self._to_relay(tag, list(frames))
+        return requests
+
+    def _to_relay(self, tag: Tag, frames: Sequence[Outgoing]) -> list[Request]:
+        """One message to who hands on; where it would be large, what it would be without, and word of it."""
+        relay, entry = self._relays.by_tag[tag], Entry.of(frames)
+        if relay == self.config.slot:
+            self._relays.collected(tag).add(frames, relay)
+            return []
+        if len(entry.parcel) <= MOST_MESSAGE_BYTES:
+            return [Request((entry,), relay, RELAYED_BODY)]
+        group = self._outbox.json([relay], tag, None)
+        word = () if relay in entry.slots else self._outbox.frames([group], self.max_payload)
+        return self._sender.plan([*frames, *word])
+
+    # Handing on
+
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+        """As the base class has it. What a source has that is large, it sends to its readers."""
+        if self._settings.relays:
+            self._relays.begin(tag, slot, sources)
+
+    def hand_on(self, tag: Tag) -> None:
+        """Wait until every source has sent, and hand on what came for others, and the own frames."""
+        if not self._settings.relays:
+            return
+        self._raise_if_over()
+        collected = self._relays.collected(tag)
+
+        def is_there(pairs: Sequence[Pair]) -> tuple[Pair, Buffer] | None:
+            return None if any(not self.has_arrived(source, tag) for source in collected.missing) else (pairs[0], b"")
+
+        pairs = [(source, tag) for source in sorted(collected.missing)]
+        if pairs and is_there(pairs) is None:
+            self._wait(pairs, is_there)
+        if frames := self._relays.end(tag):
+            self._sender.start(self._sender.plan_relayed(frames))
+
+    def _take_for(self, frame: Outgoing) -> None:
+        tag = frame.key.tag
+        if tag in self._relays.handed:
+            self._sender.start(self._sender.plan_relayed([frame]))
+        else:
+            self._relays.collected(tag).add([frame], frame.key.source)
+
+    # Receiving
 
     def _poll(self, expected: Sequence[Key], timeout_s: float) -> Sequence[Incoming]:
         with self._calling():

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from channels.background import Background
 from channels.errors import FrameError
-from channels.parcel import frames_for
-from channels.publish import DATA
+from channels.parcel import frames_in
+from channels.publish import DATA, RELAYED_BODY
 from channels.retry import Backoff, Failure, send_in_parts, service_errors
 from channels.text import from_text
 from channels.transport import Incoming
@@ -162,13 +162,20 @@ class QueueReceiver:
 
 
 def incoming(message: MessageTypeDef, slot: int) -> list[Incoming]:
-    """The frames of a message that are for `slot`; what is no parcel is its text, or nothing that could be a frame."""
+    """The frames of a message that are for `slot`, and with the first what it is to hand on.
+
+    Of what is no parcel its text, or nothing that could be a frame.
+    """
     body, receipt = message.get("Body", ""), message.get("ReceiptHandle", "")
     attribute = message.get("MessageAttributes", {}).get(DATA)
     parcel = attribute.get("BinaryValue", b"") if attribute else from_text(body)
     if parcel is None:
         return [Incoming(body, receipt)]
     try:
-        return [Incoming(frame, receipt) for frame in frames_for(slot, parcel)] or [Incoming(b"", receipt)]
+        frames = frames_in(parcel)
     except FrameError:
         return [Incoming(b"", receipt)]
+    mine = [frame for destination, frame in frames if destination == slot]
+    others = tuple(frame for frame in frames if frame[0] != slot) if body == RELAYED_BODY else ()
+    first, *rest = mine or [b""]
+    return [Incoming(first, receipt, others), *(Incoming(frame, receipt) for frame in rest)]

@@ -6,7 +6,7 @@ are, and are asked for at once.
 
 Who waits makes the others wait, who take that for what a step takes. So the time is forgotten faster than it is
 learned, and the first one is not learned at all from a rank that comes late: a second of a function costs as much as 80
-questions.
+questions. What a step takes depends on what is waited for, so there is a schedule for each kind of message.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 
 from channels.transport import Key
 
-# What is found at the first question may have been there for long: half the time then. Else at most so much more.
-GROWTH = 1.5
+# What is found at the first question may have been there for long: less time then. Else at most so much more.
+FALL, RISE = 0.8, 1.2
+# The first delay after a miss, of the usual time.
+AGAIN = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,19 @@ class Waiting:
 
 @dataclass
 class Backoff:
-    """Times of the questions for one thing: none before `due_s`, and each later by more than the one before."""
+    """Times of the questions for one thing: none before `due_s`, and each later by more than the one before.
+
+    first_s: the first delay, if that is more than the least.
+    """
 
     waiting: Waiting
     due_s: float
+    first_s: float = 0.0
     delay_s: float = 0.0
 
     def missed(self, now: float) -> None:
         """Note that it was asked for in vain."""
-        self.delay_s = min(self.waiting.cap_s, 2 * self.delay_s or self.waiting.start_s)
+        self.delay_s = min(self.waiting.cap_s, 2 * self.delay_s or max(self.waiting.start_s, self.first_s))
         self.due_s = now + self.delay_s * random.uniform(0.5, 1.0)
 
 
@@ -50,7 +56,7 @@ class Backoff:
 class Schedule:
     """What to ask for, and when.
 
-    usual_s: how long the first question of a step waits, at most cap_s: what a step has lately taken to come. Halved
+    usual_s: how long the first question of a step waits, at most cap_s: what a step has lately taken to come. Less
              where that was long enough, so that a run which becomes faster is followed.
     """
 
@@ -70,7 +76,7 @@ class Schedule:
         step = (keys[0].tag.step, keys[0].tag.micro_batch)
         if step != self._step:
             self._step, self._started_s, self._misses = step, now, 0
-            self._next = Backoff(self.waiting, now + min(self.usual_s, self.waiting.cap_s))
+            self._next = Backoff(self.waiting, now + min(self.usual_s, self.waiting.cap_s), AGAIN * self.usual_s)
 
     @property
     def due_s(self) -> float:
@@ -89,7 +95,8 @@ class Schedule:
             self._next.missed(now)
             return
         took_s = now - self._started_s
-        self.usual_s = min(took_s, GROWTH * self.usual_s + self.waiting.start_s) if self._misses else self.usual_s / 2
+        learned_s = min(took_s, RISE * self.usual_s + self.waiting.start_s)
+        self.usual_s = learned_s if self._misses else FALL * self.usual_s
         self._last_source, self._misses = key.source, 0
 
     def missing(self, keys: Iterable[Key], now: float) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from channels.background import Background
-from channels.publish import DATA, DATA_TYPE, NO_BODY, SLOT, Entry, Request, plan_requests
+from channels.publish import DATA, DATA_TYPE, NO_BODY, SLOT, Entry, Request, plan_relayed, plan_requests
 from channels.retry import Backoff, Failure, send_in_parts, service_errors
 from channels.transport import Outgoing
 
@@ -56,13 +56,25 @@ class LaneSender:
         """The calls that carry these frames."""
         return plan_requests(frames, self._lane.filters)
 
+    def plan_relayed(self, frames: Sequence[Outgoing]) -> list[Request]:
+        """The calls that hand on frames of several sources."""
+        return plan_relayed(frames, self._lane.filters)
+
     def put(self, frames: Sequence[Outgoing]) -> None:
         """Start to send frames.
 
         Raises:
             TransportError: if the service has refused earlier ones after all retries.
         """
-        for request in self.plan(frames):
+        self.start(self.plan(frames))
+
+    def start(self, requests: Iterable[Request]) -> None:
+        """Start calls.
+
+        Raises:
+            TransportError: if the service has refused earlier ones after all retries.
+        """
+        for request in requests:
             self._calls.start(self.publish, request)
 
     def publish(self, request: Request) -> None:
@@ -72,18 +84,18 @@ class LaneSender:
             TransportError: if the service refuses it after all retries.
         """
         if request.slot is not None:
-            self._send_one(request.entries[0], self._lane.queue_urls[request.slot])
+            self._send_one(request, self._lane.queue_urls[request.slot])
         elif len(request.entries) == 1:
             self._publish_one(request.entries[0])
         else:
             send_in_parts("sns publish_batch", request.entries, self._publish_batch, self._backoff, self._sleep)
 
-    def _send_one(self, entry: Entry, queue_url: str) -> None:
+    def _send_one(self, request: Request, queue_url: str) -> None:
         with service_errors("sqs send_message"):
             self._sqs.send_message(
                 QueueUrl=queue_url,
-                MessageBody=NO_BODY,
-                MessageAttributes={DATA: {"DataType": DATA_TYPE, "BinaryValue": entry.parcel}},
+                MessageBody=request.body,
+                MessageAttributes={DATA: {"DataType": DATA_TYPE, "BinaryValue": request.entries[0].parcel}},
             )
 
     def _publish_one(self, entry: Entry) -> None:

@@ -29,7 +29,14 @@ class Incoming:
     """Something received: a frame's bytes, or a text that is no frame.
 
     receipt: what the transport needs to acknowledge it; empty if nothing is to be acknowledged.
+    parts:   (slot, frame) that came with it for others, to be handed on. data may then be empty.
     """
 
     data: bytes | str
     receipt: str = ""
+    parts: tuple[tuple[int, bytes], ...] = ()
+
+
+def tag_of(frame: Outgoing) -> Tag:
+    """What a frame's message is about, to sort and group by."""
+    return frame.key.tag

@@ -2,7 +2,8 @@
 
 On the queue a request per sender and 192 KiB of different bytes, which reaches every receiver, or messages to each
 receiver's queue where these cost less; as objects one PUT per sender and round, one GET per message; hybrid takes the
-cheaper one of the two.
+cheaper one of the two. Where a rank hands on, on the queue a message from each sender to it, and one from it to all; as
+objects one PUT more, and a GET per sender and receiver.
 """
 
 from __future__ import annotations
@@ -13,13 +14,22 @@ from functools import partial
 
 from costs.bill import make_bill
 from costs.calls import CallCount, CallCounts, merge
-from costs.limits import SNS_BATCH, SNS_BILLING_CHUNK, SNS_PAYLOAD, SQS_BATCH, SQS_BILLING_CHUNK
+from costs.limits import LAMBDA_MEMORY_PER_VCPU, SNS_BATCH, SNS_BILLING_CHUNK, SNS_PAYLOAD, SQS_BATCH, SQS_BILLING_CHUNK
+from costs.prices import PRICES
 
 # As channels.publish has it: the most of a message; different messages share one below, go alone above, else are text.
 _PUBLISH_BYTES = SNS_PAYLOAD.value * 3 // 4
 _SHARED_BYTES = SQS_BILLING_CHUNK.value // SQS_BATCH.value
 _ALONE_BYTES = SNS_BILLING_CHUNK.value * 3 // 4
 _TEXT = 4 / 3
+_VCPU_USD = LAMBDA_MEMORY_PER_VCPU.value / 1024 * PRICES["lambda.gb_second.x86_64"].usd  # a second of one vCPU
+# By channel, how much later everybody goes on where a rank hands on: a PUT and a GET of a small object; a message to a
+# queue directly, which takes the least that costs.floor allows. Assumed, not measured on AWS.
+RELAY_S = {"object": 0.04, "queue": 0.01}
+# As channels.relay has it: a source that has more sends it as it would without.
+_RELAYED_BYTES = {"object": 128 << 10, "queue": 32 << 10}
+# Of one vCPU, for a call of the SDK: most of the CPU time that a rank takes on a small network (bench/results).
+CALL_S = 0.003
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,7 @@ class Exchanged:
 
     nbytes:   that arrive; distinct: that differ, as a frame for many is sent once.
     messages: from one rank to one other; rounds: of waiting, one after another.
+    relayed:  one of the ranks hands on what all send.
     """
 
     senders: tuple[int, ...]
@@ -36,6 +47,36 @@ class Exchanged:
     distinct: int
     messages: int
     rounds: int
+    relayed: bool = False
+
+    def is_handed_on(self, channel: str) -> bool:
+        """Whether a rank does hand on, on "object" or "queue", by what all send on average."""
+        return self.relayed and self.distinct <= _RELAYED_BYTES[channel] * len(self.senders)
+
+
+def relay_delay_s(step: Exchanged, channel: str) -> float:
+    """How much later an exchange ends on a channel because a rank hands on."""
+    kind = "object" if channel == "object" else "queue"
+    return RELAY_S[kind] if step.is_handed_on(kind) else 0.0
+
+
+def relay_pays(senders: int, readers: int, messages: int) -> bool:
+    """Whether it costs less, by objects and by queues, that one of the ranks hands on what all send in small messages.
+
+    Requests and CPU time that are saved, against the time that everybody waits longer, in functions of one vCPU.
+    """
+    if not messages:
+        return False
+    ranks = tuple(range(senders)), tuple(range(readers))
+    direct, relayed = (Exchanged(*ranks, 0, 0, messages, 1, handed) for handed in (False, True))
+    return all(
+        _usd_of(ways(direct)) > _usd_of(ways(relayed)) + max(senders, readers) * RELAY_S[channel] * _VCPU_USD
+        for channel, ways in (("object", partial(_by_object, "s3")), ("queue", _by_queue))
+    )
+
+
+def _usd_of(calls: CallCounts) -> float:
+    return _calls_usd(calls) + sum(count.requests for count in calls.values()) * CALL_S * _VCPU_USD
 
 
 def channel_calls(channel: str, store: str) -> Callable[[Exchanged], CallCounts]:
@@ -57,13 +98,30 @@ def _by_queue(step: Exchanged) -> CallCounts:
     batches = (
         rounds * len(step.receivers) * max(1, _ceil(step.messages / rounds / len(step.receivers), SQS_BATCH.value))
     )
+    if step.is_handed_on("queue"):
+        return _by_relay(step)
     sent: CallCounts = min(_by_topic(step), _to_queues(step), key=_calls_usd)
+    deletes = _ceil(step.messages, SQS_BATCH.value)
     return {
         **sent,
         "sqs:ReceiveMessage": CallCount(
             batches, max(batches, rounds * len(step.receivers) * _ceil(got, SQS_BILLING_CHUNK.value)), step.nbytes
         ),
-        "sqs:DeleteMessageBatch": CallCount(batches, batches),
+        "sqs:DeleteMessageBatch": CallCount(deletes, deletes),
+    }
+
+
+def _by_relay(step: Exchanged) -> CallCounts:
+    """A message from each sender to the queue of who hands on, which is one of them, and one from there to all."""
+    to, readers = len(step.senders) - 1, len(step.receivers) - 1
+    all_units, to_units = (_ceil(max(1, step.distinct / n), SNS_BILLING_CHUNK.value) for n in (1, max(1, to)))
+    units = _ceil(to, SQS_BATCH.value) * to_units + readers * all_units
+    receives, deletes = _ceil(to, SQS_BATCH.value) + readers, _ceil(to + readers, SQS_BATCH.value)
+    return {
+        "sqs:SendMessage": CallCount(to, to * to_units, step.distinct),
+        "sns:Publish": CallCount(all_units, all_units, step.distinct),
+        "sqs:ReceiveMessage": CallCount(receives, max(receives, units), step.nbytes + step.distinct),
+        "sqs:DeleteMessageBatch": CallCount(deletes, deletes),
     }
 
 
@@ -96,13 +154,16 @@ def _to_queues(step: Exchanged) -> CallCounts:
 
 
 def _by_object(store: str, step: Exchanged) -> CallCounts:
-    return _objects(store, step, 2 * step.messages)  # the first GET of a message is a miss
+    misses = max(1, step.rounds) * len(step.receivers)  # one is asked for until it is there, then the others
+    if step.is_handed_on("object"):
+        return _objects(store, step, len(step.senders) + len(step.receivers) - 2 + misses, relays=1)
+    return _objects(store, step, step.messages + misses)
 
 
-def _objects(store: str, step: Exchanged, gets: int) -> CallCounts:
-    puts = max(1, step.rounds) * len(step.senders)
+def _objects(store: str, step: Exchanged, gets: int, relays: int = 0) -> CallCounts:
+    puts = max(1, step.rounds) * len(step.senders) + relays
     return {
-        f"{store}:PutObject": CallCount(puts, puts, step.distinct),
+        f"{store}:PutObject": CallCount(puts, puts, step.distinct * (1 + relays)),
         f"{store}:GetObject": CallCount(gets, gets, step.nbytes),
     }
 

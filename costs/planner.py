@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from costs.bill import Bill, make_bill
 from costs.calls import CallCount, CallCounts, merge
-from costs.exchanged import Exchanged, channel_calls
+from costs.exchanged import Exchanged, channel_calls, relay_delay_s
 from costs.usage import LambdaUsage
 
 # Middle of what the channels' docstrings say of a message's latency; a function of 1,769 MB has about 75 MB/s.
@@ -67,17 +67,17 @@ def predict(
             for rank, seconds in step.seconds.items():
                 clocks[rank] += seconds
         elif step.messages:
-            _wait(clocks, step, LATENCY_S[channel])
+            _wait(clocks, step, LATENCY_S[channel], relay_delay_s(step, channel))
             calls.append(price(step))
     counted = merge(*calls)
     usage = [LambdaUsage("", memory_mb, max(1.0, clock * 1000)) for clock in clocks]
     return Prediction(channel, clocks[0], sum(clocks), counted, make_bill(counted, usage))
 
 
-def _wait(clocks: list[float], step: Exchanged, latency_s: float) -> None:
+def _wait(clocks: list[float], step: Exchanged, latency_s: float, relay_s: float) -> None:
     """Receivers go on when the last sender's bytes are there; a sender goes on at once."""
     sent = max(clocks[rank] for rank in step.senders)
-    ready = sent + step.rounds * latency_s + step.nbytes / len(step.receivers) / BYTES_PER_S
+    ready = sent + step.rounds * latency_s + relay_s + step.nbytes / len(step.receivers) / BYTES_PER_S
     for rank in step.receivers:
         clocks[rank] = max(clocks[rank], ready)
 

@@ -147,6 +147,8 @@ def _exchange(fields: Fields, rank: int, world_size: int) -> Exchange:
         reduce=fields.text("reduce", default=""),
         maps=fields.text("maps", default=""),
         rows=fields.integer("rows", default=0),
+        relay=fields.integer("relay", default=-1, low=-1, high=world_size - 1),
+        senders=fields.integers("senders", high=world_size - 1),
         layer=fields.text("layer", default=""),
     )
     _check_group(fields, exchange, rank)
@@ -159,5 +161,7 @@ def _check_group(fields: Fields, exchange: Exchange, rank: int) -> None:
         fields.fail("group", f"different ranks with {rank} among them", list(group))
     if len(exchange.deal) not in (0, len(group)):
         fields.fail("deal", f"a number of units for each of {len(group)} ranks", list(exchange.deal))
+    if exchange.relay not in (-1, *group) or not set(exchange.senders) <= set(group):
+        fields.fail("relay", f"it and senders in the group {list(group)}", [exchange.relay, *exchange.senders])
     if exchange.root not in group and exchange.kind in ("broadcast", "gather", "reduce", "scatter", *_POINT_TO_POINT):
         fields.fail("root", f"a rank of the group {list(group)}", exchange.root)

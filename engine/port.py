@@ -28,6 +28,14 @@ class TensorChannel(Protocol):
         """Wait for the first of several (slot, tag) and return (slot, tag, tensor)."""
         ...
 
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+        """Let `slot` hand on what `sources` send under a tag, if the transport has a use for it; see the channel's."""
+        ...
+
+    def hand_on(self, tag: Tag) -> None:
+        """As the slot that `relay` named, hand on what the others have sent; see the channel's."""
+        ...
+
     def has_arrived(self, src: int, tag: Tag) -> bool:
         """Whether a message is here, so that nobody would wait for it; one that nobody has asked for yet may not be."""
         ...
@@ -76,6 +84,16 @@ class Port:
             self.traffic.sent_messages += 1
             self.traffic.sent_bytes += tensor.nbytes
             yield self._slots[rank], tag, tensor
+
+    def relay(self, rank: int, senders: Sequence[int], phase: int = 0) -> None:
+        """Let `rank` hand on what `senders` send; all of them and all readers call it before they send and receive."""
+        self._channel.relay(Tag(self.step, phase), self._slots[rank], [self._slots[sender] for sender in senders])
+
+    def hand_on(self, phase: int = 0) -> None:
+        """Wait for what all senders send, as the rank that `relay` named; between send and receive."""
+        started = self._clock()
+        self._channel.hand_on(Tag(self.step, phase))
+        self.traffic.wait_seconds += self._clock() - started
 
     def receive(self, ranks: Sequence[int], phase: int = 0) -> Iterator[tuple[int, Tensor]]:
         """Yield (rank, tensor) of each of `ranks` in the order of arrival."""

@@ -68,6 +68,9 @@ class Exchange:
             Placed rows of a LiveTensor arrive as NaN in samples of which the source left out a row with NaN or Inf: the
             layer that reads them would have made them NaN (0 x NaN, 0 x Inf) were its weights dense.
     rows:   number of rows of the output for kind "rows"; 0 for the others.
+    relay:  the rank of the group that hands on what the others send, on channels where many messages are dear: each
+            reader gets all its rows in one piece; -1 = nobody, and for the other kinds.
+    senders: the ranks that send something to another one, where there is a relay; only the relay needs to know.
     """
 
     step: int
@@ -85,6 +88,8 @@ class Exchange:
     reduce: str = ""
     maps: str = ""
     rows: int = 0
+    relay: int = -1
+    senders: tuple[int, ...] = ()
     layer: str = ""
 
 

@@ -47,8 +47,12 @@ def exchange_rows(
     take = None if value is None else _taker(exchange, value)
     others = [(i, rank) for i, rank in enumerate(exchange.group) if rank != port.rank]
     wanted = [(rank, maps.send[i]) for i, rank in others if maps.send[i].size]
+    if exchange.relay >= 0:
+        port.relay(exchange.relay, exchange.senders)
     if take is not None and wanted:
         port.send(_messages(wanted, take))
+    if exchange.relay == port.rank:
+        port.hand_on()
     if ahead is not None and isinstance(value, LiveTensor) and take is not None and not exchange.reduce:
         return _placed_as_they_come(exchange, value, take, port, maps, ahead)
     at = {rank: i for i, rank in enumerate(exchange.group)}

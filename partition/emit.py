@@ -104,8 +104,10 @@ def _placed(instruction: Instruction | None, section: Section) -> Instruction | 
     """A part's instruction, its ranks and values as the program has them."""
     if isinstance(instruction, Exchange):
         source, target = (section.name(name) if name else "" for name in (instruction.input, instruction.output))
-        group = tuple(section.ranks[rank] for rank in instruction.group)
-        return replace(instruction, input=source, output=target, group=group, root=section.ranks[instruction.root])
+        group, senders = (tuple(section.ranks[i] for i in ranks) for ranks in (instruction.group, instruction.senders))
+        relay = section.ranks[instruction.relay] if instruction.relay >= 0 else -1
+        moved = replace(instruction, group=group, root=section.ranks[instruction.root], relay=relay, senders=senders)
+        return replace(moved, input=source, output=target)
     if isinstance(instruction, Run):
         reads, writes = (tuple(map(section.name, names)) for names in (instruction.inputs, instruction.outputs))
         return replace(instruction, inputs=reads, outputs=writes)

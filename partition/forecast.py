@@ -73,7 +73,8 @@ def _seconds(part: Part) -> list[float]:
 def _exchanged(sent: Sent) -> Exchanged:
     senders, receivers = _ends(sent)
     copies = len(sent.ranks) - 1 if sent.kind in _SAME_FOR_ALL else 1
-    return Exchanged(senders, receivers, sent.nbytes, sent.nbytes // max(1, copies), sent.messages, sent.rounds)
+    distinct = sent.nbytes // max(1, copies)
+    return Exchanged(senders, receivers, sent.nbytes, distinct, sent.messages, sent.rounds, sent.relayed)
 
 
 def _ends(sent: Sent) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -21,6 +21,7 @@ from partition.schedule import Chain, Transfer
 from partition.sizes import sized
 from partition.sparse.maps import rows_between
 from partition.sparse.plan import ChainPlan
+from partition.sparse.relays import Relay
 
 Shape = tuple[int, ...]
 _LIVE_BYTES = 4  # a live tensor's number of each sample
@@ -33,6 +34,7 @@ class Sent:
     value:    what moves, as the graph calls it.
     ranks:    that take part.
     nbytes:   of tensors that all of them send, before encoding; messages, rounds: how many.
+    relayed:  whether one rank hands on, on channels where that is cheaper, what the others send.
     after:    the op levels of its part that come before it: its place in the part.
     section:  number of the layout's item that it belongs to.
     """
@@ -46,6 +48,7 @@ class Sent:
     section: int
     after: int = 0
     exact: bool = True
+    relayed: bool = False
 
 
 def traffic(layout: Layout, shapes: Mapping[str, Shape], sizes: Mapping[str, int]) -> tuple[Sent, ...]:
@@ -182,13 +185,14 @@ def _chain(chain: Chain, plan: ChainPlan, graph: Graph, section: Section, number
     samples = graph.values[chain.op.inputs[0]].cargo.dims[:1]
     item_bytes = graph.values[chain.op.inputs[0]].cargo.item_bytes
 
-    def rows(name: str, between: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Iterator[Sent]:
+    def rows(name: str, between: np.ndarray[tuple[int, ...], np.dtype[np.int64]], relay: Relay) -> Iterator[Sent]:
         travelling = between - np.diag(np.diag(between))
         pairs, count = int(np.count_nonzero(travelling)), int(travelling.sum())
         if pairs:
             per_row, per_message = int(np.prod(samples)) * item_bytes, int(np.prod(samples)) * _LIVE_BYTES
             nbytes = count * per_row + pairs * per_message
-            yield Sent("rows", name, section.ranks, nbytes, pairs, 1, number, after, exact=False)
+            relayed = relay.rank >= 0
+            yield Sent("rows", name, section.ranks, nbytes, pairs, 1, number, after, exact=False, relayed=relayed)
 
     def end(name: str, kind: str, source: Placement, target: Placement) -> Iterator[Sent]:
         cargo = graph.values[name].cargo
@@ -204,6 +208,7 @@ def _chain(chain: Chain, plan: ChainPlan, graph: Graph, section: Section, number
         piece = Shard(0 if mode == "batch" else 1)
         yield from end(source, *(("broadcast", ROOT, REPLICATE) if mode == "row" else ("scatter", ROOT, piece)))
     for boundary in plan.boundaries:
-        yield from rows(plan.layers[boundary.number - 1].name, rows_between(boundary.held, boundary.wanted))
+        between, relay = rows_between(boundary.held, boundary.wanted), plan.relays[boundary.number]
+        yield from rows(plan.layers[boundary.number - 1].name, between, relay)
     if isinstance(plan.choice.outputs[0], Single):
         yield from end(target, "gather", Shard(0 if mode == "batch" else 1), ROOT)

@@ -156,6 +156,7 @@ class Coordinator:
             slots=self.manifest.world_size,
             bundle_id=self.manifest.bundle_id,
             channel=self.progress.channel,
+            prefer=self.request.prefer,
             deadline=self.deadline,
             mac_key=self.progress.mac_key,
         )

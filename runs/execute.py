@@ -111,6 +111,12 @@ class _NoChannel:
     def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
         raise ProgramError(f"a run of one rank receives nothing, got {len(pairs)} messages to wait for")
 
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+        raise ProgramError(f"a run of one rank has no relay, got slot {slot} under {tag} for {len(sources)} slots")
+
+    def hand_on(self, tag: Tag) -> None:
+        raise ProgramError(f"a run of one rank has nothing to hand on, got {tag}")
+
     def has_arrived(self, src: int, tag: Tag) -> bool:
         raise ProgramError(f"a run of one rank receives nothing, got slot {src} under {tag} to ask for")
 

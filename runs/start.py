@@ -11,6 +11,7 @@ from typing import Any
 class StartMessage:
     """Event of the `worker` function: one slot of one attempt.
 
+    prefer:   what the run makes small, "usd" or "seconds".
     deadline: seconds since 1970.
     mac_key:  hex digits of the run's secret, which signs its frames.
     """
@@ -23,6 +24,7 @@ class StartMessage:
     slots: int
     bundle_id: str
     channel: str
+    prefer: str
     deadline: float
     mac_key: str = field(repr=False)
 

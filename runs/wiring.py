@@ -64,7 +64,13 @@ def _lane(service: Service, start: StartMessage) -> QueueSettings:
         topic_arn=service.settings.topic_arn(start.lane),
         queue_urls=tuple(service.settings.queue_url(start.lane, slot) for slot in range(start.slots)),
         filters=filters_work(service),
+        relays=_relays(start),
     )
+
+
+def _relays(start: StartMessage) -> bool:
+    """Whether ranks hand on: fewer requests, and another message on the way of every row."""
+    return start.prefer != "seconds"
 
 
 def _prefix(start: StartMessage) -> str:
@@ -83,7 +89,7 @@ def _hybrid(service: Service, start: StartMessage, config: ChannelConfig, hooks:
 
 
 def _object(service: Service, start: StartMessage, config: ChannelConfig, hooks: ChannelHooks) -> Channel:
-    settings = ObjectSettings(bucket=service.settings.exchange_bucket, prefix=_prefix(start))
+    settings = ObjectSettings(service.settings.exchange_bucket, _prefix(start), relays=_relays(start))
     return ObjectChannel(config, settings, s3=service.clients.s3, hooks=hooks)
 
 

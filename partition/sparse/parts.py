@@ -24,6 +24,7 @@ from partition.sparse.assignment import Owned
 from partition.sparse.layers import LocalWeight, SparseLayer, part_of
 from partition.sparse.maps import RowMaps, row_maps
 from partition.sparse.plan import ChainPlan
+from partition.sparse.relays import NOBODY, Relay
 from partition.sparse.weights import Rows
 from partition.weights import Stored
 
@@ -96,15 +97,28 @@ class _Rank:
         reduce: str = "",
         place: NDArray[np.int64] | None = None,
         reads: Owned | None = None,
+        relay: Relay = NOBODY,
     ) -> Step:
         """An exchange of the rows that others want.
 
         place: of each row in a message; None = by number. reads: what ranks keep of what they get; None = all.
+        relay: who hands on what the others send.
         """
         prefix = target
         maps = row_maps(held, wanted, self.rank, place, reads[self.rank] if reads else None)
         exchange = Exchange(
-            0, "rows", source, target, self.group, axis=1, reduce=reduce, maps=prefix, rows=maps.rows, layer=layer
+            0,
+            "rows",
+            source,
+            target,
+            self.group,
+            axis=1,
+            reduce=reduce,
+            maps=prefix,
+            rows=maps.rows,
+            relay=relay.rank,
+            senders=relay.senders if self.rank == relay.rank else (),
+            layer=layer,
         )
         return exchange, _stored_maps(prefix, maps)
 
@@ -164,9 +178,8 @@ def _row(rank: _Rank) -> Iterator[Step]:
     for i, layer in enumerate(plan.layers):
         if i and plan.exchanges[i]:
             names = rank.live(f"own{i}"), rank.live(f"in{i}")
-            yield rank.rows(
-                *names, plan.owned[i], plan.wanted[i], layer.name, place=plan.places[i], reads=plan.reads[i]
-            )
+            held, wanted, relay = plan.owned[i], plan.wanted[i], plan.relays[i]
+            yield rank.rows(*names, held, wanted, layer.name, place=plan.places[i], reads=plan.reads[i], relay=relay)
         source, inputs = _row_inputs(rank, i)
         outputs = plan.owned[i + 1][rank.rank]
         yield rank.multiply(i, source, rank.live(f"own{i + 1}"), outputs, inputs, "sparse_layer")
@@ -230,7 +243,8 @@ def _column(rank: _Rank) -> Iterator[Step]:
         mine, part, summed = (rank.live(f"{name}{i}") for name in ("own", "part", "sum"))
         outputs, inputs = plan.fed[i][rank.rank], plan.owned[i][rank.rank]
         yield rank.multiply(i, mine, part, outputs, inputs, "sparse_matmul")
-        yield rank.rows(part, summed, plan.fed[i], plan.owned[i + 1], layer.name, reduce="sum")
+        relay = plan.relays[i + 1]
+        yield rank.rows(part, summed, plan.fed[i], plan.owned[i + 1], layer.name, reduce="sum", relay=relay)
         yield rank.tail(i, summed, rank.live(f"own{i + 1}"))
     yield from _column_exit(rank, rank.live(f"own{len(plan.layers)}"))
 

@@ -71,6 +71,12 @@ class FakeChannel:
         for slot, tag, tensor in messages:
             self.network.put((self.slot, slot, tag), tensor)
 
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+        """Nobody hands on."""
+
+    def hand_on(self, tag: Tag) -> None:
+        """Nobody hands on."""
+
     def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
         self.check()
         keys = [(source, self.slot, tag) for source, tag in pairs]

@@ -63,6 +63,12 @@ class Scripted:
     def send_many(self, messages: Iterable[tuple[int, Tag, Tensor]]) -> None:
         """Nobody is there."""
 
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+        """Nobody hands on."""
+
+    def hand_on(self, tag: Tag) -> None:
+        """Nobody hands on."""
+
     def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
         wanted = dict(pairs)
         source = next(source for source in self.order if source in wanted)

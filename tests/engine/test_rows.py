@@ -222,6 +222,12 @@ class _Watched:
     def has_arrived(self, *_: object) -> bool:
         return False
 
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+        """Nobody hands on."""
+
+    def hand_on(self, tag: Tag) -> None:
+        """Nobody hands on."""
+
     def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
         values = np.full((2, 3), len(self.values) + 1, np.float32)
         self.values.append(weakref.ref(values))

@@ -166,7 +166,7 @@ def request_seeds() -> list[bytes]:
         {"model": "m", "inputs": {"x": [[0.0, 1.5, "NaN", 1]]}, "run_id": RUN_ID, "channel": "object"},
         {"model": "m", "inputs_npz": npz, "wait_s": 1.5, "deadline_s": 60, "outputs": ["y"], "max_attempts": 2},
         {"model": "m", "inputs_uri": "s3://b/runs/x.npz", "encoding": "npz", "async": True},
-        {**start, "channel": "queue", "deadline": 1.5, "mac_key": "00" * 32},
+        {**start, "channel": "queue", "prefer": "usd", "deadline": 1.5, "mac_key": "00" * 32},
         failure,
     ]
     return [json.dumps(event).encode() for event in events]

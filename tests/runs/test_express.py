@@ -62,7 +62,7 @@ def service(buckets: Buckets, express_bucket: str) -> Service:
 
 
 def start(channel: str) -> StartMessage:
-    return StartMessage(RUN, 1, 0, 7, 0, 2, "bundle", channel, time.time() + 20, "00" * 16)
+    return StartMessage(RUN, 1, 0, 7, 0, 2, "bundle", channel, "usd", time.time() + 20, "00" * 16)
 
 
 @pytest.mark.parametrize("bucket", [EXPRESS, ""])

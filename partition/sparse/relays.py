@@ -1,0 +1,36 @@
+"""Which exchanges of rows one rank hands on, and which rank that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from costs.exchanged import relay_pays
+from partition.sparse.maps import rows_between
+from partition.sparse.messages import Boundary
+
+
+@dataclass(frozen=True)
+class Relay:
+    """rank: that hands on; -1 = nobody does. senders: ranks that have rows for another one, if somebody does."""
+
+    rank: int = -1
+    senders: tuple[int, ...] = ()
+
+
+NOBODY = Relay()
+
+
+def relay_at(boundary: Boundary) -> Relay:
+    """The relay of an exchange, where that costs less.
+
+    Always the last rank: who hands on is done first, and is not to be late in the next exchange. Rank 0 has the run to
+    look after.
+    """
+    travelling = rows_between(boundary.held, boundary.wanted) > 0
+    np.fill_diagonal(travelling, False)
+    senders, readers = (np.flatnonzero(travelling.any(axis=axis)) for axis in (1, 0))
+    if not relay_pays(senders.size, readers.size, int(travelling.sum())):
+        return NOBODY
+    return Relay(len(boundary.held) - 1, tuple(senders.tolist()))
