@@ -4,7 +4,8 @@ What a run costs in calls and bytes is decided by the compiler, the machine, the
 those that the functions use. Only SNS, SQS and S3 are `bench.services`, and ranks are threads instead of functions.
 
 A network of N = 65,536 with 10,000 samples has activations of 2.4 GB, which 8 ranks read four times over at the first
-boundary. So the ranks take turns (`bench.turns`), and the inputs are in a file instead of in memory.
+boundary. So the ranks take turns (`bench.turns`), and the inputs are in a file instead of in memory. Who waits for his
+turn waits longer than a function would: receives last as long as SQS lets them, or empty ones would be counted.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ from bundle.store import Store
 from channels import Channel, ChannelConfig
 from channels.object import ObjectSettings
 from channels.queue import QueueSettings
+from channels.receive import Polling
 from channels.registry import open_channel
 from channels.tags import ASSIGN, HELLO, REPORT, Tag
 from client.verify_run import run_ranks
 from costs import CallCount, Meter
+from costs.limits import SQS_LONG_POLL
 
 _BUCKET = "memory"
 _DEADLINE_S = 6 * 3600.0
@@ -102,7 +105,7 @@ def _configs(slots: int) -> list[ChannelConfig]:
 
 def _queue(slots: int, meter: Meter) -> list[Channel]:
     lane = Lane(tuple(f"queue-{slot}" for slot in range(slots)))
-    settings = QueueSettings("topic", lane.urls)
+    settings = QueueSettings("topic", lane.urls, polling=Polling(wait_s=SQS_LONG_POLL.value))
     sns, sqs = MemorySns(lane, meter), MemorySqs(lane, meter)
     return [open_channel("queue", config, settings, sns=sns, sqs=sqs) for config in _configs(slots)]
 
