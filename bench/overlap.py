@@ -107,7 +107,7 @@ class KeepingChannel:
             self.messages.kept.update({(self.slot, slot, tag): tensor for slot, tag, tensor in messages})
             self.messages.changed.notify_all()
 
-    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int], on: Sequence[str]) -> None:
         """Nobody hands on."""
 
     def hand_on(self, tag: Tag) -> None:
@@ -171,7 +171,7 @@ class LateChannel:
             (source, tag): now + delay for source, delay in zip(self._rng.permutation(sources), delays, strict=True)
         }
 
-    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int], on: Sequence[str]) -> None:
         """Nobody hands on."""
 
     def hand_on(self, tag: Tag) -> None:

@@ -44,9 +44,9 @@ class TurnChannel:
         """As the channel's."""
         return self._channel.has_arrived(src, tag)
 
-    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int], on: Sequence[str]) -> None:
         """As the channel's."""
-        self._channel.relay(tag, slot, sources)
+        self._channel.relay(tag, slot, sources, on)
 
     def hand_on(self, tag: Tag) -> None:
         """As the channel's; the turn is another's meanwhile.

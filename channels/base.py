@@ -28,6 +28,7 @@ from channels.tags import ABORT, Tag
 from channels.tensors import Tensor
 from channels.transport import Incoming, Key, Outgoing
 
+RELAYING = ("object", "queue")
 Find = Callable[[Sequence[Pair]], tuple[Pair, Buffer] | None]
 
 
@@ -102,16 +103,18 @@ class Channel(ABC):
         groups = [self._outbox.json([dst], tag, value) for dst, tag, value in messages]
         self._send_frames(self._outbox.frames(groups, self.max_payload))
 
-    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:  # noqa: B027 - most transports have no use
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int], on: Sequence[str] = RELAYING) -> None:  # noqa: B027
         """Let `slot` hand on what `sources` send under a tag: each reader gets all of it in one piece.
 
         All that send, read or hand on call it before they send and receive under the tag, and `slot` calls `hand_on` in
         between; what they send and receive stays the same. For transports on which many messages are dear: this one
         does nothing.
+
+        on: the kinds of transport that do it, of RELAYING.
         """
 
     def hand_on(self, tag: Tag) -> None:  # noqa: B027 - as relay
-        """As the slot that `relay` named: wait until all sources have sent, and hand it on.
+        """As the slot that `relay` named: wait until all sources have sent, and hand it on. Nothing without `relay`.
 
         Raises:
             As `recv`.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from channels import retry
 from channels.background import Background
-from channels.base import Channel
+from channels.base import RELAYING, Channel
 from channels.config import ChannelConfig, ChannelHooks
 from channels.exchange_folder import ExchangeFolder
 from channels.frame import OVERHEAD_BYTES
@@ -113,14 +113,14 @@ class ObjectChannel(Channel):
         by_tag = groupby(sorted(batch, key=tag_of), tag_of)
         return [("s3:PutObject", len(pack_parcel(list(frames)))) for _, frames in by_tag]
 
-    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int], on: Sequence[str] = RELAYING) -> None:
         """As the base class has it. What a source has that is large, readers get from it directly."""
-        if self._settings.relays:
+        if self._settings.relays and "object" in on:
             self._relays.begin(tag, slot, sources)
 
     def hand_on(self, tag: Tag) -> None:
         """Wait until every source has put its parcel; put what is in them for others, and the own frames, as one."""
-        if not self._settings.relays:
+        if tag not in self._relays.by_tag:
             return
         self._raise_if_over()
         collected, own = self._relays.collected(tag), list(self._sent.get(tag, {}).values())

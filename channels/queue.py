@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from channels.background import Background
-from channels.base import Channel
+from channels.base import RELAYING, Channel
 from channels.config import ChannelConfig, ChannelHooks
 from channels.errors import ConfigError
 from channels.frame import OVERHEAD_BYTES
@@ -117,14 +117,14 @@ class QueueChannel(Channel):
 
     # Handing on
 
-    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int], on: Sequence[str] = RELAYING) -> None:
         """As the base class has it. What a source has that is large, it sends to its readers."""
-        if self._settings.relays:
+        if self._settings.relays and "queue" in on:
             self._relays.begin(tag, slot, sources)
 
     def hand_on(self, tag: Tag) -> None:
         """Wait until every source has sent, and hand on what came for others, and the own frames."""
-        if not self._settings.relays:
+        if tag not in self._relays.by_tag:
             return
         self._raise_if_over()
         collected = self._relays.collected(tag)

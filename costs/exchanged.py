@@ -24,8 +24,8 @@ _ALONE_BYTES = SNS_BILLING_CHUNK.value * 3 // 4
 _TEXT = 4 / 3
 _VCPU_USD = LAMBDA_MEMORY_PER_VCPU.value / 1024 * PRICES["lambda.gb_second.x86_64"].usd  # a second of one vCPU
 # By channel, how much later everybody goes on where a rank hands on: a PUT and a GET of a small object; a message to a
-# queue directly, which takes the least that costs.floor allows. Assumed, not measured on AWS.
-RELAY_S = {"object": 0.04, "queue": 0.01}
+# queue directly. Assumed, not measured on AWS.
+RELAY_S = {"object": 0.04, "queue": 0.015}
 # As channels.relay has it: a source that has more sends it as it would without.
 _RELAYED_BYTES = {"object": 128 << 10, "queue": 32 << 10}
 # Of one vCPU, for a call of the SDK: most of the CPU time that a rank takes on a small network (bench/results).
@@ -38,7 +38,7 @@ class Exchanged:
 
     nbytes:   that arrive; distinct: that differ, as a frame for many is sent once.
     messages: from one rank to one other; rounds: of waiting, one after another.
-    relayed:  one of the ranks hands on what all send.
+    relayed:  the kinds of channel, "object" or "queue", on which one of the ranks hands on what all send.
     """
 
     senders: tuple[int, ...]
@@ -47,11 +47,11 @@ class Exchanged:
     distinct: int
     messages: int
     rounds: int
-    relayed: bool = False
+    relayed: tuple[str, ...] = ()
 
     def is_handed_on(self, channel: str) -> bool:
         """Whether a rank does hand on, on "object" or "queue", by what all send on average."""
-        return self.relayed and self.distinct <= _RELAYED_BYTES[channel] * len(self.senders)
+        return channel in self.relayed and self.distinct <= _RELAYED_BYTES[channel] * len(self.senders)
 
 
 def relay_delay_s(step: Exchanged, channel: str) -> float:
@@ -60,19 +60,18 @@ def relay_delay_s(step: Exchanged, channel: str) -> float:
     return RELAY_S[kind] if step.is_handed_on(kind) else 0.0
 
 
-def relay_pays(senders: int, readers: int, messages: int) -> bool:
-    """Whether it costs less, by objects and by queues, that one of the ranks hands on what all send in small messages.
+def relay_pays(senders: int, readers: int, messages: int) -> tuple[str, ...]:
+    """The kinds of channel on which it costs less that one of the ranks hands on what all send in small messages.
 
     Requests and CPU time that are saved, against the time that everybody waits longer, in functions of one vCPU.
     """
     if not messages:
-        return False
-    ranks = tuple(range(senders)), tuple(range(readers))
-    direct, relayed = (Exchanged(*ranks, 0, 0, messages, 1, handed) for handed in (False, True))
-    return all(
-        _usd_of(ways(direct)) > _usd_of(ways(relayed)) + max(senders, readers) * RELAY_S[channel] * _VCPU_USD
-        for channel, ways in (("object", partial(_by_object, "s3")), ("queue", _by_queue))
-    )
+        return ()
+    ways: dict[str, Callable[[Exchanged], CallCounts]] = {"object": partial(_by_object, "s3"), "queue": _by_queue}
+    direct = Exchanged(tuple(range(senders)), tuple(range(readers)), 0, 0, messages, 1)
+    relayed = replace(direct, relayed=tuple(ways))
+    wait_usd = {kind: max(senders, readers) * RELAY_S[kind] * _VCPU_USD for kind in ways}
+    return tuple(kind for kind, way in ways.items() if _usd_of(way(direct)) > _usd_of(way(relayed)) + wait_usd[kind])
 
 
 def _usd_of(calls: CallCounts) -> float:

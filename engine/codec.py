@@ -148,6 +148,7 @@ def _exchange(fields: Fields, rank: int, world_size: int) -> Exchange:
         maps=fields.text("maps", default=""),
         rows=fields.integer("rows", default=0),
         relay=fields.integer("relay", default=-1, low=-1, high=world_size - 1),
+        relay_on=fields.texts("relay_on"),
         senders=fields.integers("senders", high=world_size - 1),
         layer=fields.text("layer", default=""),
     )

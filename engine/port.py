@@ -28,8 +28,8 @@ class TensorChannel(Protocol):
         """Wait for the first of several (slot, tag) and return (slot, tag, tensor)."""
         ...
 
-    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
-        """Let `slot` hand on what `sources` send under a tag, if the transport has a use for it; see the channel's."""
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int], on: Sequence[str]) -> None:
+        """Let `slot` hand on what `sources` send under a tag, if the transport is one of `on`; see the channel's."""
         ...
 
     def hand_on(self, tag: Tag) -> None:
@@ -85,9 +85,12 @@ class Port:
             self.traffic.sent_bytes += tensor.nbytes
             yield self._slots[rank], tag, tensor
 
-    def relay(self, rank: int, senders: Sequence[int], phase: int = 0) -> None:
-        """Let `rank` hand on what `senders` send; all of them and all readers call it before they send and receive."""
-        self._channel.relay(Tag(self.step, phase), self._slots[rank], [self._slots[sender] for sender in senders])
+    def relay(self, rank: int, senders: Sequence[int], on: Sequence[str], phase: int = 0) -> None:
+        """Let `rank` hand on what `senders` send; all of them and all readers call it before they send and receive.
+
+        on: the kinds of channel for which it is.
+        """
+        self._channel.relay(Tag(self.step, phase), self._slots[rank], [self._slots[sender] for sender in senders], on)
 
     def hand_on(self, phase: int = 0) -> None:
         """Wait for what all senders send, as the rank that `relay` named; between send and receive."""

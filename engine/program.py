@@ -70,6 +70,7 @@ class Exchange:
     rows:   number of rows of the output for kind "rows"; 0 for the others.
     relay:  the rank of the group that hands on what the others send, on channels where many messages are dear: each
             reader gets all its rows in one piece; -1 = nobody, and for the other kinds.
+    relay_on: the kinds of channel for which it is, of channels.base.RELAYING.
     senders: the ranks that send something to another one, where there is a relay; only the relay needs to know.
     """
 
@@ -89,6 +90,7 @@ class Exchange:
     maps: str = ""
     rows: int = 0
     relay: int = -1
+    relay_on: tuple[str, ...] = ()
     senders: tuple[int, ...] = ()
     layer: str = ""
 

@@ -48,7 +48,7 @@ def exchange_rows(
     others = [(i, rank) for i, rank in enumerate(exchange.group) if rank != port.rank]
     wanted = [(rank, maps.send[i]) for i, rank in others if maps.send[i].size]
     if exchange.relay >= 0:
-        port.relay(exchange.relay, exchange.senders)
+        port.relay(exchange.relay, exchange.senders, exchange.relay_on)
     if take is not None and wanted:
         port.send(_messages(wanted, take))
     if exchange.relay == port.rank:

@@ -34,7 +34,7 @@ class Sent:
     value:    what moves, as the graph calls it.
     ranks:    that take part.
     nbytes:   of tensors that all of them send, before encoding; messages, rounds: how many.
-    relayed:  whether one rank hands on, on channels where that is cheaper, what the others send.
+    relayed:  the kinds of channel on which one rank hands on what the others send.
     after:    the op levels of its part that come before it: its place in the part.
     section:  number of the layout's item that it belongs to.
     """
@@ -48,7 +48,7 @@ class Sent:
     section: int
     after: int = 0
     exact: bool = True
-    relayed: bool = False
+    relayed: tuple[str, ...] = ()
 
 
 def traffic(layout: Layout, shapes: Mapping[str, Shape], sizes: Mapping[str, int]) -> tuple[Sent, ...]:
@@ -191,8 +191,7 @@ def _chain(chain: Chain, plan: ChainPlan, graph: Graph, section: Section, number
         if pairs:
             per_row, per_message = int(np.prod(samples)) * item_bytes, int(np.prod(samples)) * _LIVE_BYTES
             nbytes = count * per_row + pairs * per_message
-            relayed = relay.rank >= 0
-            yield Sent("rows", name, section.ranks, nbytes, pairs, 1, number, after, exact=False, relayed=relayed)
+            yield Sent("rows", name, section.ranks, nbytes, pairs, 1, number, after, exact=False, relayed=relay.on)
 
     def end(name: str, kind: str, source: Placement, target: Placement) -> Iterator[Sent]:
         cargo = graph.values[name].cargo

@@ -111,8 +111,10 @@ class _NoChannel:
     def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
         raise ProgramError(f"a run of one rank receives nothing, got {len(pairs)} messages to wait for")
 
-    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
-        raise ProgramError(f"a run of one rank has no relay, got slot {slot} under {tag} for {len(sources)} slots")
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int], on: Sequence[str]) -> None:
+        raise ProgramError(
+            f"a run of one rank has no relay, got slot {slot} under {tag} for {len(sources)} slots on {on}"
+        )
 
     def hand_on(self, tag: Tag) -> None:
         raise ProgramError(f"a run of one rank has nothing to hand on, got {tag}")

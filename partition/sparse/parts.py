@@ -117,6 +117,7 @@ class _Rank:
             maps=prefix,
             rows=maps.rows,
             relay=relay.rank,
+            relay_on=relay.on,
             senders=relay.senders if self.rank == relay.rank else (),
             layer=layer,
         )

@@ -13,10 +13,16 @@ from partition.sparse.messages import Boundary
 
 @dataclass(frozen=True)
 class Relay:
-    """rank: that hands on; -1 = nobody does. senders: ranks that have rows for another one, if somebody does."""
+    """Who hands on.
+
+    rank:    -1 = nobody does.
+    senders: ranks that have rows for another one.
+    on:      the kinds of channel for which it pays.
+    """
 
     rank: int = -1
     senders: tuple[int, ...] = ()
+    on: tuple[str, ...] = ()
 
 
 NOBODY = Relay()
@@ -31,6 +37,5 @@ def relay_at(boundary: Boundary) -> Relay:
     travelling = rows_between(boundary.held, boundary.wanted) > 0
     np.fill_diagonal(travelling, False)
     senders, readers = (np.flatnonzero(travelling.any(axis=axis)) for axis in (1, 0))
-    if not relay_pays(senders.size, readers.size, int(travelling.sum())):
-        return NOBODY
-    return Relay(len(boundary.held) - 1, tuple(senders.tolist()))
+    on = relay_pays(senders.size, readers.size, int(travelling.sum()))
+    return Relay(len(boundary.held) - 1, tuple(senders.tolist()), on) if on else NOBODY

@@ -71,7 +71,7 @@ class FakeChannel:
         for slot, tag, tensor in messages:
             self.network.put((self.slot, slot, tag), tensor)
 
-    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int], on: Sequence[str]) -> None:
         """Nobody hands on."""
 
     def hand_on(self, tag: Tag) -> None:

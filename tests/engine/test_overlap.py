@@ -63,7 +63,7 @@ class Scripted:
     def send_many(self, messages: Iterable[tuple[int, Tag, Tensor]]) -> None:
         """Nobody is there."""
 
-    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int], on: Sequence[str]) -> None:
         """Nobody hands on."""
 
     def hand_on(self, tag: Tag) -> None:

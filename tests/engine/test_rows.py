@@ -222,7 +222,7 @@ class _Watched:
     def has_arrived(self, *_: object) -> bool:
         return False
 
-    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int], on: Sequence[str]) -> None:
         """Nobody hands on."""
 
     def hand_on(self, tag: Tag) -> None:
