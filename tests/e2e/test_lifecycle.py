@@ -39,9 +39,10 @@ def test_from_the_second_request_on_nearly_no_rank_loads_a_shard(
         answer = deployment.client.infer(name, digits)
         loaded = [rank["rank"] for rank in answer.figures["ranks"] if rank["shard_loads"]]
         assert len(loaded) <= 1
-        # Rank 0 reads the model's record and its lane's lease, nobody else anything; in a run of seconds, claims too.
+        # Rank 0 reads the model's record and its lane's lease. On a busy machine a start is sent again, whose copy reads
+        # who has its slot. In a run of seconds, rank 0 looks at claims and its term, too.
         reads = deployment.proxy.counts()["s3:GetObject"]["requests"]
-        assert reads <= 2 + 4 * len(loaded) or answer.figures["seconds"] > 3
+        assert reads < len(answer.figures["ranks"]) + 4 * len(loaded) or answer.figures["seconds"] > 3
 
 
 def test_a_new_version_is_loaded_again(deployment: Deployment) -> None:
