@@ -44,7 +44,7 @@ class Request:
     idempotency_key: text chosen by the caller instead of a run id, which is then made from it.
     max_usd:    refuse the request when the run must cost more; None = no limit.
     channel:    how tensors travel between the ranks; "auto" = as is predicted to be best for the request's sizes.
-    prefer:     what "auto" makes small: "usd" or "seconds".
+    prefer:     what the run makes small: "usd" or "seconds".
     encoding:   of the answer's outputs: nested lists ("json") or base64 of an .npz ("npz").
     wait_s:     answer within this time: the result, or `running` while the run goes on.
     deadline_s: the run ends, one way or the other, within this time.

@@ -25,7 +25,7 @@ def add_commands(commands: Any) -> None:
     infer.add_argument("--outputs", nargs="+", metavar="NAME", help="the outputs wanted; default: all")
     kinds = ", ".join(CHANNELS)
     infer.add_argument("--channel", default="", help=f"how tensors travel between ranks: {kinds}, or {AUTO}")
-    infer.add_argument("--prefer", default="", help=f"what --channel {AUTO} makes small: {' or '.join(PREFERENCES)}")
+    infer.add_argument("--prefer", default="", help=f"what the run makes small: {' or '.join(PREFERENCES)}")
     infer.add_argument("--run-id", default="", metavar="ID", help="32 hex digits: a request sent twice is one run")
     infer.add_argument("--idempotency-key", default="", metavar="KEY", help="any text: one stored result per key")
     _add_limits(infer)
