@@ -24,6 +24,9 @@ class CallCount:
     def __add__(self, other: CallCount) -> CallCount:
         return CallCount(self.requests + other.requests, self.units + other.units, self.bytes + other.bytes)
 
+    def __mul__(self, times: int) -> CallCount:
+        return CallCount(self.requests * times, self.units * times, self.bytes * times)
+
     def __sub__(self, other: CallCount) -> CallCount:
         return CallCount(self.requests - other.requests, self.units - other.units, self.bytes - other.bytes)
 

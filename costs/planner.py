@@ -7,6 +7,7 @@ to divide one model.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -61,15 +62,16 @@ def predict(
     """
     clocks = [0.0 if workers == 1 else start_s] * workers
     price = channel_calls(channel, "s3express" if express else "s3")
-    calls = [_fixed_calls(workers, price)]
+    made = Counter[Exchanged]()  # a deep model makes few different ones, many times
     for step in steps:
         if isinstance(step, Computed):
             for rank, seconds in step.seconds.items():
                 clocks[rank] += seconds
         elif step.messages:
             _wait(clocks, step, LATENCY_S[channel], relay_delay_s(step, channel))
-            calls.append(price(step))
-    counted = merge(*calls)
+            made[step] += 1
+    repeated = ({name: one * times for name, one in price(step).items()} for step, times in made.items())
+    counted = merge(_fixed_calls(workers, price), *repeated)
     usage = [LambdaUsage("", memory_mb, max(1.0, clock * 1000)) for clock in clocks]
     return Prediction(channel, clocks[0], sum(clocks), counted, make_bill(counted, usage))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,24 +44,21 @@ class State:
         """The slots in which they hold something else."""
         if self.numbers is not None and other.numbers is not None:
             size = len(self.held)
-            return np.flatnonzero(self.numbers[:size] != other.numbers[:size])
+            apart: list[int] = np.flatnonzero(self.numbers[:size] != other.numbers[:size]).tolist()
+            return apart
         return [slot for slot, (a, b) in enumerate(zip(self.held, other.held, strict=True)) if a is not b]
 
 
 class New:
-    """A state that is not written out yet: its parent's, with some slots changed."""
+    """A state that is not written out yet: its parent's, with some slots changed. Several may share their changes."""
 
     __slots__ = ("ahead", "changes", "choice", "cost", "mark", "parent")
 
     def __init__(
-        self, cost: float, ahead: float, mark: int, parent: State, choice: Choice, changes: dict[int, Held]
+        self, cost: float, ahead: float, mark: int, parent: State, choice: Choice, changes: Mapping[int, Held]
     ) -> None:
         self.cost, self.ahead, self.mark, self.parent, self.choice = cost, ahead, mark, parent, choice
         self.changes = changes
-
-    def held(self, slot: int) -> Held:
-        """What the slot holds."""
-        return self.changes.get(slot) or self.parent.held[slot]
 
     def state(self) -> State:
         """The state itself."""
@@ -112,17 +109,54 @@ class Reads:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What becomes of all states that hold the same in the slots that an op touches, if it is computed in one way.
+
+    costs:   that are added one by one; ahead: what is sure to be added then.
+    mark:    what is added to the sum that tells states apart.
+    changes: what the slots hold then.
+    """
+
+    choice: Choice
+    costs: tuple[float, ...]
+    ahead: float
+    mark: int
+    changes: Mapping[int, Held]
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """Of the states that hold the same where an op touches them. due: what they were sure to pay for its inputs."""
+
+    due: float
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True)
 class Step:
     """An op's turn.
 
+    read:  the slots of what it reads, each once.
     due:   (slot, position) of what is read.
     gone:  slots of what is read for the last time.
     made:  (slot, position) of outputs that are read later.
-    next:  by slot of what is read or made and stays, who reads it next and in which position.
+    next:  of what is read or made and stays: (slot, who reads it next, position there).
     """
 
     reads: Reads
-    due: Mapping[int, int]
-    gone: Sequence[int]
-    made: Sequence[tuple[int, int]]
-    next: Mapping[int, tuple[Reads, int]]
+    read: tuple[int, ...]
+    due: tuple[tuple[int, int], ...]
+    gone: tuple[int, ...]
+    made: tuple[tuple[int, int], ...]
+    next: tuple[tuple[int, Reads, int], ...]
+
+    @property
+    def kind(self) -> Hashable:
+        """Turns of one kind have the same outcomes."""
+        ahead = tuple((slot, id(reader.ways), position) for slot, reader, position in self.next)
+        return id(self.reads.ways), tuple(self.reads.slots), self.due, self.gone, self.made, ahead
+
+    @property
+    def touched(self) -> list[int]:
+        """The slots whose content may change, in order."""
+        return sorted({*self.read, *self.gone, *(slot for slot, _ in self.made)})

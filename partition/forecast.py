@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from costs.exchanged import Exchanged
@@ -35,24 +35,36 @@ def forecast(
     express: whether ranks exchange objects in S3 Express One Zone.
     """
     sent = traffic(layout, shapes or {}, sizes or {})
-    return predict(_steps(layout, sent), layout.workers, channel, memory_mb, express=express)
+    steps = _steps(layout, sent, seconds_by_part(layout))
+    return predict(steps, layout.workers, channel, memory_mb, express=express)
 
 
-def forecast_all(layout: Layout, shapes: Mapping[str, Shape]) -> Iterator[tuple[Prediction, Prediction]]:
-    """The same for every channel, with these input shapes: with objects in S3, and in S3 Express One Zone."""
-    steps = tuple(_steps(layout, traffic(layout, shapes, {})))
+def forecast_all(
+    layout: Layout, shapes: Mapping[str, Shape], busy: Mapping[Part, Sequence[float]]
+) -> Iterator[tuple[Prediction, Prediction]]:
+    """The same for every channel, with these input shapes: with objects in S3, and in S3 Express One Zone.
+
+    busy: what seconds_by_part says of the layout.
+    """
+    steps = tuple(_steps(layout, traffic(layout, shapes, {}), busy))
     for channel in sorted(LATENCY_S):
         plain, express = (predict(steps, layout.workers, channel, MEMORY_MB, express=zone) for zone in (False, True))
         yield plain, express
 
 
-def _steps(layout: Layout, sent: Iterable[Sent]) -> Iterator[Computed | Exchanged]:
+def seconds_by_part(layout: Layout) -> Mapping[Part, Sequence[float]]:
+    """Seconds that each rank of a part computes for a request of the sizes to expect."""
+    return {part: _seconds(part) for part in layout.places}
+
+
+def _steps(
+    layout: Layout, sent: Iterable[Sent], busy: Mapping[Part, Sequence[float]]
+) -> Iterator[Computed | Exchanged]:
     by_item = {number: list(group) for number, group in groupby(sent, key=lambda one: one.section)}
     turns = _turns(layout)
-    work = {part: _seconds(part) for part in layout.places}
     for number, item in enumerate(layout.items):
         if isinstance(item, Section):
-            shares = (seconds / turns for seconds in work[item.part])
+            shares = (seconds / turns for seconds in busy[item.part])
             yield Computed(dict(zip(item.ranks, shares, strict=True)))
         yield from (_exchanged(one) for one in by_item.get(number, ()))
 

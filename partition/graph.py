@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,12 @@ class ValueInfo:
     def nbytes(self) -> int:
         """Bytes, estimated like `elements`."""
         return self.cargo.nbytes
+
+    def expecting(self, sizes: tuple[int, ...] | None) -> ValueInfo:
+        """The same with other sizes to expect; itself if they are no others."""
+        if sizes == self.expected:
+            return self
+        return ValueInfo(self.dtype, self.shape, self.type, self.sliced, sizes)
 
     @cached_property
     def cargo(self) -> Cargo:
@@ -288,6 +294,7 @@ def _dtype(kind: onnx.TypeProto) -> str:
     return name if is_container(name) else ""
 
 
+@cache
 def _element(code: int) -> str:
     if code in (onnx.TensorProto.STRING, onnx.TensorProto.UNDEFINED):
         return STRING if code else ""

@@ -15,14 +15,13 @@ out. So a step costs no more where thousands of values are alive, but for the co
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
-from partition.beam import New, Reads, State, Step, Trail, Way, Ways
+from partition.beam import New, Outcome, Prospect, Reads, State, Step, Trail, Way, Ways
 from partition.choices import Choice
 from partition.errors import UnsupportedModelError
-from partition.graph import Graph, Op
+from partition.graph import Cargo, Graph, Op
 from partition.moves import BY_COST, Tariff
 from partition.pieces import piece_bytes
 from partition.placement import ROOT, Placement
@@ -34,6 +33,7 @@ BEAM_WIDTH = 24
 _BEAM_VALUES = 4096  # that the states of a beam may hold together: with thousands of values alive it is narrower
 _NARROWEST = 3
 _COMPARED = 8  # of the best states, those that others are held against
+_KEPT_OUTCOMES = 1 << 16  # for later turns of the same kind: a deep model repeats few, another would fill the memory
 # An element computed costs a thousandth of a byte sent.
 _ELEMENT_COST = 1e-3
 _TIE = 1e-3  # bytes: less is rounding, and of equal states the rest of the search needs one
@@ -102,6 +102,11 @@ class _Search:
         self.shared = frozenset(_shared_weights(graph))
         self.slots = Slots(graph.last_use)
         self._ways: dict[tuple[int, int, tuple[bool, ...]], Ways] = {}
+        self._known_reads: dict[int, Reads] = {}
+        self._prospects: dict[Hashable, dict[tuple[Held, ...], Prospect]] = {}
+        self._kept_outcomes = 0
+        self._conversions: dict[tuple[Hashable, Held, Held], float] = {}
+        self._moved_as = _cargo_numbers(graph, self.shared)
         self._readers: dict[str, list[int]] = {}  # by value those who will read it, the next one last
         for index, op in reversed(list(enumerate(graph.ops))):
             for name in op.reads:
@@ -118,16 +123,14 @@ class _Search:
     def step(self, index: int, op: Op, states: list[State]) -> list[State]:
         """The best states after an op."""
         step = self._turn(index, op)
-        for state in states:
-            state.widen(len(self.slots.names), self.holdings.nothing)
-        new: dict[int, New] = {}
-        for one in (one for state in states for one in self._advance(state, step)):
-            if one.mark not in new or one.cost < new[one.mark].cost:
-                new[one.mark] = one
-        return self._best(new.values(), {*step.reads.slots, *step.gone, *(slot for slot, _ in step.made)} - {-1})
+        size = len(self.slots.names)
+        for state in (state for state in states if len(state.held) < size):
+            state.widen(size, self.holdings.nothing)
+        return self._best(self._advance(states, step), step.touched)
 
     def _turn(self, index: int, op: Op) -> Step:
         reads = self._reads(index)
+        del self._known_reads[index]
         for name in self.shared.intersection(reads.names):
             self.slots.take(name)
         reads.slots = [self.slots.of(name) for name in reads.names]
@@ -135,21 +138,25 @@ class _Search:
         gone, made = self.slots.advance(index, op)
         for name in op.reads:
             self._readers[name].pop()
-        return Step(reads, due, gone, made, dict(self._next_readers((*op.reads, *op.outputs))))
+        read = tuple(slot for slot in dict.fromkeys(reads.slots) if slot >= 0)
+        later = tuple(self._next_readers(dict.fromkeys((*op.reads, *op.outputs))))
+        return Step(reads, read, tuple(due.items()), tuple(gone), tuple(made), later)
 
-    def _next_readers(self, names: Iterable[str]) -> Iterator[tuple[int, tuple[Reads, int]]]:
+    def _next_readers(self, names: Iterable[str]) -> Iterator[tuple[int, Reads, int]]:
         for name in names:
             if self._is_moved(name) and self.slots.of(name) >= 0 and (readers := self._readers.get(name)):
                 reader = self._reads(readers[-1])
-                yield self.slots.of(name), (reader, reader.names.index(name))
+                yield self.slots.of(name), reader, reader.names.index(name)
 
     def _is_moved(self, name: str) -> bool:
         """Whether a value is sent from rank to rank; weights are stored where they are read."""
         return bool(name) and not self.graph.is_weight(name)
 
     def _reads(self, index: int) -> Reads:
-        op = self.graph.ops[index]
-        return Reads((*op.inputs, *op.captured), self._alike(op, self.allowed[index]))
+        if index not in self._known_reads:
+            op = self.graph.ops[index]
+            self._known_reads[index] = Reads((*op.inputs, *op.captured), self._alike(op, self.allowed[index]))
+        return self._known_reads[index]
 
     def _least(self, reads: Reads, position: int, held: Held) -> float:
         """The least that the op pays to have what it reads there."""
@@ -160,30 +167,58 @@ class _Search:
             known[position, held] = min((got[0] for got in found if got), default=0.0)
         return known[position, held]
 
-    def _advance(self, state: State, step: Step) -> Iterator[New]:
-        """The states after computing the op in each way that its inputs can be had for."""
-        held, nothing, reads = state.held, self.holdings.nothing, step.reads
-        left = state.ahead - sum(self._least(reads, position, held[slot]) for slot, position in step.due.items())
+    def _advance(self, states: Iterable[State], step: Step) -> Iterable[New]:
+        """The states after computing the op in each way that its inputs can be had for; of equal ones the cheapest."""
+        new: dict[int, New] = {}
+        known = self._prospects_of(step)
+        for state in states:
+            held = tuple([state.held[slot] for slot in step.read])
+            if held not in known:
+                known[held] = self._prospect(step, dict(zip(step.read, held, strict=True)))
+            left = state.ahead - known[held].due
+            for one in known[held].outcomes:
+                cost = state.cost
+                for more in one.costs:
+                    cost += more
+                mark = state.mark + one.mark
+                if mark not in new or cost < new[mark].cost:
+                    new[mark] = New(cost, left + one.ahead, mark, state, one.choice, one.changes)
+        return new.values()
+
+    def _prospects_of(self, step: Step) -> dict[tuple[Held, ...], Prospect]:
+        """What is known of steps of this kind, by what the slots hold that are read."""
+        if self._kept_outcomes > _KEPT_OUTCOMES:
+            self._prospects.clear()
+            self._kept_outcomes = 0
+        return self._prospects.setdefault(step.kind, {})
+
+    def _prospect(self, step: Step, held: Mapping[int, Held]) -> Prospect:
+        due = sum(self._least(step.reads, position, held[slot]) for slot, position in step.due)
+        outcomes = tuple(self._outcomes(step, held))
+        self._kept_outcomes += len(outcomes)
+        return Prospect(due, outcomes)
+
+    def _outcomes(self, step: Step, held: Mapping[int, Held]) -> Iterator[Outcome]:
+        """Of the ways that the op's inputs can be had for, where they are held so."""
+        nothing, reads = self.holdings.nothing, step.reads
         for way in reads.ways.ways:
-            cost, changes = state.cost + way.fixed, dict[int, Held]()
+            costs, changes = [way.fixed], dict[int, Held]()
             for position, wanted in way.needs:
                 slot = reads.slots[position]
                 now = changes.get(slot) or held[slot]
                 got = self._acquire(reads, position, now, wanted)
                 if got is None:
                     break
-                cost += got[0]
+                costs.append(got[0])
                 if got[1] is not now:
                     changes[slot] = got[1]
             else:
                 changes.update(dict.fromkeys(step.gone, nothing))
                 changes.update((slot, way.outputs[position]) for slot, position in step.made)
-                mark = state.mark + sum((now.mark - held[slot].mark) * (2 * slot + 1) for slot, now in changes.items())
-                ahead = left + sum(
-                    self._least(reader, position, changes.get(slot) or held[slot])
-                    for slot, (reader, position) in step.next.items()
-                )
-                yield New(cost, ahead, mark, state, way.choice, changes)
+                mark = sum((now.mark - held.get(slot, nothing).mark) * (2 * slot + 1) for slot, now in changes.items())
+                stays = ((reader, position, changes.get(slot) or held[slot]) for slot, reader, position in step.next)
+                ahead = sum(self._least(*one) for one in stays)
+                yield Outcome(way.choice, tuple(filter(None, costs)), ahead, mark, changes)
 
     def _acquire(self, reads: Reads, position: int, held: Held, wanted: Placement) -> tuple[float, Held] | None:
         key = (position, held, id(wanted))
@@ -236,11 +271,11 @@ class _Search:
 
     def _best(self, new: Iterable[New], touched: Iterable[int]) -> list[State]:
         """The cheapest of all, without those that are dominated."""
-        compared = _Compared(self, dict.fromkeys(sorted(touched)))
+        compared = _Compared(self, dict.fromkeys(touched))
         width = max(_NARROWEST, min(BEAM_WIDTH, _BEAM_VALUES // max(1, self.slots.alive)))
         kept: list[New] = []
         for one in sorted(new, key=lambda state: state.cost + state.ahead):
-            if not any(compared.reaches(better, one) for better in kept[:_COMPARED]):
+            if not compared.reached(kept[:_COMPARED], one):
                 kept.append(one)
             if len(kept) == width:
                 break
@@ -249,6 +284,12 @@ class _Search:
     def conversion(self, slot: int, source: Held, target: Held) -> float:
         """At most what it costs to have the value of a slot in every place of `target` too."""
         name = self.slots.names[slot]
+        key = self._moved_as.get(name, name), source, target
+        if key not in self._conversions:
+            self._conversions[key] = self._conversion(name, source, target)
+        return self._conversions[key]
+
+    def _conversion(self, name: str, source: Held, target: Held) -> float:
         if name in self.shared:
             return sum(self.storage(name, wanted) or 0.0 for wanted in target.placements if wanted not in source)
         return self.holdings.conversion(source, target, self.graph.values[name].cargo)
@@ -277,11 +318,15 @@ class _Compared:
         self._search, self._touched = search, touched
         self._parents: dict[tuple[State, State], Iterable[int]] = {}
 
-    def reaches(self, better: New, other: New) -> bool:
-        """Whether the better one can be turned into the other for at most what it is cheaper."""
+    def reached(self, better: Sequence[New], other: New) -> bool:
+        """Whether one of the better ones can be turned into the other for at most what it is cheaper."""
+        return any(other.cost - one.cost >= -_TIE and self._reaches(one, other) for one in better)
+
+    def _reaches(self, better: New, other: New) -> bool:
         left = other.cost - better.cost
+        before, after = (better.changes, better.parent.held), (other.changes, other.parent.held)
         for slot in self._differing(better.parent, other.parent):
-            source, target = better.held(slot), other.held(slot)
+            source, target = (changes.get(slot) or held[slot] for changes, held in (before, after))
             if source is not target:
                 left -= self._search.conversion(slot, source, target)
                 if left < -_TIE:
@@ -292,10 +337,16 @@ class _Compared:
         if one is another:
             return self._touched
         if (one, another) not in self._parents:
-            apart = one.differs(another)
-            self._parents[one, another] = self._parents[another, one] = apart
-        known = self._parents[one, another]
-        return chain(self._touched, (slot for slot in known if slot not in self._touched))
+            apart = [slot for slot in one.differs(another) if slot not in self._touched]
+            self._parents[one, another] = self._parents[another, one] = [*self._touched, *apart]
+        return self._parents[one, another]
+
+
+def _cargo_numbers(graph: Graph, shared: Container[str]) -> dict[str, int]:
+    """Values of one number cost the same to move; weights are not moved."""
+    numbers: dict[Cargo, int] = {}
+    moved = ((name, value) for name, value in graph.values.items() if name not in shared)
+    return {name: numbers.setdefault(value.cargo, len(numbers)) for name, value in moved}
 
 
 def _shared_weights(graph: Graph) -> Iterator[str]:

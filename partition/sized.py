@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from costs.sized import INFO_KEY, Point, point, to_info
-from partition.forecast import forecast_all
+from partition.forecast import forecast_all, seconds_by_part
 from partition.graph import Graph
 from partition.layout import Layout
 from partition.traffic import Shape
@@ -20,13 +20,13 @@ def sized_info(layout: Layout) -> Mapping[str, str]:
 
 
 def _points(layout: Layout) -> Iterator[Point]:
-    graph, done = layout.graph, set[int]()
+    graph, done, busy = layout.graph, set[int](), seconds_by_part(layout)
     for factor in _FACTORS:
         shapes = {name: _scaled(graph, name, factor) for name in graph.inputs}
         nbytes = sum(_bytes(graph, name, shape) for name, shape in shapes.items())
         if nbytes not in done:
             done.add(nbytes)
-            yield from (point(*found, nbytes) for found in forecast_all(layout, shapes))
+            yield from (point(*found, nbytes) for found in forecast_all(layout, shapes, busy))
 
 
 def _scaled(graph: Graph, name: str, factor: float) -> Shape:

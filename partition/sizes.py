@@ -31,9 +31,7 @@ def with_sizes(graph: Graph, sizes: Mapping[str, int], shapes: Shapes) -> Graph:
     known = {**sizes, **dict(_symbols(graph, inputs))}
     bound = {name: found for name, value in graph.values.items() if (found := _bound(value, known)) is not None}
     shaped = _followed(graph, {**bound, **inputs})
-    return replace(
-        graph, values={name: replace(value, expected=shaped.get(name)) for name, value in graph.values.items()}
-    )
+    return replace(graph, values={name: value.expecting(shaped.get(name)) for name, value in graph.values.items()})
 
 
 def sized(graph: Graph, sizes: Mapping[str, int], shapes: Shapes) -> Graph:

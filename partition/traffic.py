@@ -97,9 +97,7 @@ class _Walk:
         inputs = [(name, self._shapes.get((root, section.name(name)))) for name in graph.inputs]
         part = next((found for name, shape in inputs if shape and (found := self._samples(graph, name, shape))), (1, 1))
         if (section.part, part) not in self._sized:
-            values = {
-                name: replace(value, expected=self._part_of(name, value, part)) for name, value in graph.values.items()
-            }
+            values = {name: value.expecting(self._part_of(name, value, part)) for name, value in graph.values.items()}
             self._sized[section.part, part] = replace(graph, values=values)
         return self._sized[section.part, part]
 

@@ -85,8 +85,12 @@ def _letters(axes: Letters) -> frozenset[str]:
 def work_by_rank(graph: Graph, choices: Sequence[Choice], workers: int) -> list[float]:
     """What each rank computes of the whole graph."""
     done = [0.0] * workers
+    known: dict[tuple[int, int], list[float]] = {}
     for op, work, choice in zip(graph.ops, all_work(graph), choices, strict=True):
-        for rank, share in enumerate(work_shares(graph, op, choice, workers)):
+        key = graph.kinds[op], id(choice)
+        if key not in known:
+            known[key] = work_shares(graph, op, choice, workers)
+        for rank, share in enumerate(known[key]):
             done[rank] += work * share
     return done
 

@@ -8,6 +8,7 @@ from channels.publish import plan_requests
 from channels.tags import Tag
 from channels.transport import Key, Outgoing
 from costs import CallCounts, make_bill
+from costs.calls import merge
 from costs.exchanged import Exchanged, channel_calls
 from costs.planner import BYTES_PER_S, LATENCY_S, START_S, Computed, predict
 
@@ -50,6 +51,13 @@ def test_a_sender_goes_on_while_its_bytes_travel() -> None:
 def test_a_publish_is_one_request_for_all_receivers(nbytes: int, requests: int, units: int) -> None:
     before, after = (predict(steps, 4, "queue", 1024).calls["sns:Publish"] for steps in ([], [broadcast(nbytes)]))
     assert (after.requests - before.requests, after.units - before.units) == (requests, units)
+
+
+def test_calls_add_up_over_exchanges_that_are_made_again_and_again() -> None:
+    steps = [broadcast(KIB), all_gather(KIB), broadcast(KIB), broadcast(65 * KIB), broadcast(KIB)]
+    price = channel_calls("queue", "s3")
+    fixed = predict([], 4, "queue", 1024).calls
+    assert predict(steps, 4, "queue", 1024).calls == merge(fixed, *map(price, steps))
 
 
 def test_objects_cost_a_put_per_sender_and_a_get_per_message() -> None:
