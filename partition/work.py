@@ -12,6 +12,8 @@ from partition.placement import Shard
 from partition.rules import Letters, Rule
 from partition.rules.rule import factors
 
+_RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
+
 
 def all_work(graph: Graph) -> list[int]:
     """The work of each op, as op_work has it; ops that are alike are counted once."""
@@ -28,7 +30,8 @@ def op_work(graph: Graph, op: Op, rule: Rule | None) -> int:
         return _elements(graph, op.reads, op.outputs)
     given = [name for name in op.reads if name not in graph.constant_names]  # of a table only some rows are read
     products = _Products(graph, op, rule)
-    return max(_elements(graph, given, op.outputs), products.of_sums(), products.of_attention())
+    sums = products.of_sums() + products.of_recurrence()
+    return max(_elements(graph, given, op.outputs), sums, products.of_attention())
 
 
 def _elements(graph: Graph, *names: Iterable[str]) -> int:
@@ -45,6 +48,7 @@ class _Products:
         dims = [(axes, graph.values[name].cargo.dims) for name, axes in tensors if axes and name in graph.values]
         self._sizes = letter_sizes([(axes, shape) for axes, shape in dims if len(axes) == len(shape)])
         self._attends = op.proto.op_type.endswith("Attention")
+        self._recurs = op.proto.op_type in _RECURRENT
         self._inputs = [_letters(axes) for axes in rule.inputs]
         self._output = _letters(rule.outputs[0])
         self._grouped = bool(rule.units) and not self._attends
@@ -57,6 +61,10 @@ class _Products:
         """
         others = self._inputs[1:] if self._inputs[0] else []
         return max((self._pairs(self._inputs[0], other) for other in others if self._meet(other)), default=0)
+
+    def of_recurrence(self) -> int:
+        """Of the hidden units with the recurrent weights, input 2, in each step; input 0 does not meet these."""
+        return self._size(self._inputs[2] | self._output) if self._recurs else 0
 
     def of_attention(self) -> int:
         """Of queries with keys: `k` new ones, `p` in a cache, `t` in all; without either, each place is one."""

@@ -49,6 +49,12 @@ def work_of(op: str, inputs: dict[str, models.Dims], weights: dict[str, models.A
     return all_work(graph_of(proto))[-1]
 
 
+def recurrent_work(op: str, gates: int, directions: int, **attributes: Any) -> int:
+    """Of a cell with 7 hidden units over 6 steps of 2 samples with 5 features."""
+    weights = {"w": models.floats(directions, 7 * gates, 5), "r": models.floats(directions, 7 * gates, 7)}
+    return work_of(op, {"x": [6, 2, 5]}, weights, hidden_size=7, **attributes)
+
+
 _IMAGE: dict[str, models.Dims] = {"x": [2, 6, 10, 10]}
 _TOKENS: dict[str, models.Dims] = {"q": [2, 3, 12], "k": [2, 5, 12], "v": [2, 5, 12]}
 _WORD: dict[str, models.Dims] = {"x": [4, 5]}
@@ -60,16 +66,9 @@ WORK: dict[str, tuple[Callable[[], int], int]] = {
     "grouped": (partial(work_of, "Conv", _IMAGE, {"w": models.floats(4, 3, 3, 3)}, group=2), 2 * 4 * 8 * 8 * 3 * 9),
     "depthwise": (partial(work_of, "Conv", _IMAGE, {"w": models.floats(6, 1, 3, 3)}, group=6), 2 * 6 * 8 * 8 * 9),
     "heads": (partial(work_of, "MultiHeadAttention", _TOKENS, {}, num_heads=3, domain="com.microsoft"), 2 * 3 * 5 * 12),
-    "lstm": (
-        partial(
-            work_of,
-            "LSTM",
-            {"x": [6, 2, 5]},
-            {"w": models.floats(1, 16, 5), "r": models.floats(1, 16, 4)},
-            hidden_size=4,
-        ),
-        6 * 2 * 5 * 16,
-    ),
+    "lstm": (partial(recurrent_work, "LSTM", gates=4, directions=1), 6 * 2 * (4 * 7) * (5 + 7)),
+    "gru": (partial(recurrent_work, "GRU", gates=3, directions=2, direction="bidirectional"), 6 * 2 * 2 * 21 * (5 + 7)),
+    "rnn": (partial(recurrent_work, "RNN", gates=1, directions=1, direction="reverse"), 6 * 2 * 7 * (5 + 7)),
     "table": (partial(work_of, "Gather", {}, {"w": models.floats(900, 7), "i": np.array([[1, 2, 3]])}), 3 * 7),
     "concat": (partial(work_of, "Concat", {"x": [4, 5], "z": [4, 8]}, {}, axis=1), 4 * 13),
     "softmax": (partial(work_of, "Softmax", _WORD, {}), 4 * 5),
