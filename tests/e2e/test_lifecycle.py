@@ -39,8 +39,8 @@ def test_from_the_second_request_on_nearly_no_rank_loads_a_shard(
         answer = deployment.client.infer(name, digits)
         loaded = [rank["rank"] for rank in answer.figures["ranks"] if rank["shard_loads"]]
         assert len(loaded) <= 1
-        # Rank 0 reads the model's record and its lane's lease. On a busy machine a start is sent again, whose copy reads
-        # who has its slot. In a run of seconds, rank 0 looks at claims and its term, too.
+        # Rank 0 reads the model's record and its lane's lease. On a busy machine a start is sent again, and its copy
+        # reads who has the slot. In a run of seconds, rank 0 looks at claims and its term, too.
         reads = deployment.proxy.counts()["s3:GetObject"]["requests"]
         assert reads < len(answer.figures["ranks"]) + 4 * len(loaded) or answer.figures["seconds"] > 3
 
