@@ -44,6 +44,8 @@ class Intake:
     def accept_for(self, slot: int, data: bytes, confirm_epoch: Callable[[int], bool]) -> Header | None:
         """The header of a frame for another slot, to be handed on to it; None if it is not of this attempt."""
         try:
+            if not 0 <= slot < self._config.slots:
+                raise FrameError(f"parcel: expected a slot in [0, {self._config.slots}), got {slot}")
             frame = parse_frame(data, self._config.max_payload_bytes)
             verdict = self._judged(slot, data, frame.header, confirm_epoch)
         except FrameError:

@@ -119,10 +119,16 @@ class ObjectChannel(Channel):
             self._relays.begin(tag, slot, sources)
 
     def hand_on(self, tag: Tag) -> None:
-        """Wait until every source has put its parcel; put what is in them for others, and the own frames, as one."""
+        """Wait until every source has put its parcel; put what is in them for others, and the own frames, as one.
+
+        Once: what comes later is asked for where it is.
+        """
         if tag not in self._relays.by_tag:
             return
         self._raise_if_over()
+        if tag in self._relays.handed:
+            self._relays.by_tag.pop(tag, None)
+            return
         collected, own = self._relays.collected(tag), list(self._sent.get(tag, {}).values())
         if len(pack_parcel(own)) <= MOST_OBJECT_BYTES:
             collected.add(own, self.config.slot)

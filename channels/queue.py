@@ -135,15 +135,19 @@ class QueueChannel(Channel):
         pairs = [(source, tag) for source in sorted(collected.missing)]
         if pairs and is_there(pairs) is None:
             self._wait(pairs, is_there)
-        if frames := self._relays.end(tag):
+        with self._calling():
+            self._sends.wait()  # nobody may read what the own frames refer to before it is there
+        self._hand_on(self._relays.end(tag))
+
+    def _hand_on(self, frames: Sequence[Outgoing]) -> None:
+        if frames:
             self._sender.start(self._sender.plan_relayed(frames))
 
     def _take_for(self, frame: Outgoing) -> None:
-        tag = frame.key.tag
-        if tag in self._relays.handed:
-            self._sender.start(self._sender.plan_relayed([frame]))
-        else:
-            self._relays.collected(tag).add([frame], frame.key.source)
+        collected = self._relays.collected(frame.key.tag)
+        collected.add([frame], frame.key.source)
+        if frame.key.tag in self._relays.handed:
+            self._hand_on(collected.take())
 
     # Receiving
 

@@ -17,6 +17,8 @@ from channels.transport import Outgoing
 # everybody's time. As messages, where bytes cost, for 8 ranks: 4 publishes, what is saved by handing on.
 MOST_OBJECT_BYTES = 128 << 10
 MOST_MESSAGE_BYTES = 32 << 10
+# Tags of which is known what was handed on; of those before, what comes again goes again, and its reader drops it.
+KEPT_TAGS = 8
 
 
 @dataclass
@@ -24,19 +26,27 @@ class Collected:
     """Frames under one tag for others than the slot that hands on.
 
     missing: sources of which nothing is there yet.
+    frames:  that are still to be handed on.
+    heard:   sources of which something was there, and for whom.
     """
 
     tag: Tag
     missing: set[int]
     frames: list[Outgoing] = field(default_factory=list)
-    _known: set[tuple[int, int]] = field(default_factory=set)
+    heard: dict[int, set[int]] = field(default_factory=dict)
 
     def add(self, frames: Iterable[Outgoing], source: int) -> None:
         """Take frames of a source, each once; one that is for several slots is one object."""
-        new = [frame for frame in frames if (source, frame.key.destination) not in self._known]
-        self._known |= {(source, frame.key.destination) for frame in new}
+        known = self.heard.setdefault(source, set())
+        new = [frame for frame in frames if frame.key.destination not in known]
+        known.update(frame.key.destination for frame in new)
         self.frames += new
         self.missing.discard(source)
+
+    def take(self) -> list[Outgoing]:
+        """What is there and was not taken before: frames of one reader side by side, as far as they have one."""
+        frames, self.frames = self.frames, []
+        return sorted(frames, key=lambda frame: frame.key.destination)
 
 
 @dataclass
@@ -53,19 +63,24 @@ class Relays:
     _collected: dict[Tag, Collected] = field(default_factory=dict)
 
     def begin(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
-        """Note who hands on under a tag, and as that slot begin to collect; what came early is there."""
+        """Note who hands on under a tag, and as that slot begin to collect, or go on; what came early is there."""
         self.by_tag[tag] = slot
         if slot == self.slot:
             collected = self.collected(tag)
-            seen = {frame.key.source for frame in collected.frames}
-            collected.missing = set(sources) - {slot} - seen
+            collected.missing = set(sources) - {slot} - collected.heard.keys()
 
     def collected(self, tag: Tag) -> Collected:
         """What is to be handed on under a tag."""
         return self._collected.setdefault(tag, Collected(tag, set()))
 
-    def end(self, tag: Tag) -> Sequence[Outgoing]:
-        """What is there, which is now handed on: frames of one reader side by side, as far as they have one."""
+    def end(self, tag: Tag) -> list[Outgoing]:
+        """What is there, which is now handed on."""
         self.handed.add(tag)
         self.by_tag.pop(tag, None)
-        return sorted(self._collected.pop(tag).frames, key=lambda frame: frame.key.destination)
+        self._forget()
+        return self.collected(tag).take()
+
+    def _forget(self) -> None:
+        done = [tag for tag in self._collected if tag in self.handed]
+        for tag in done[:-KEPT_TAGS]:
+            del self._collected[tag]

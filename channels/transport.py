@@ -36,6 +36,12 @@ class Incoming:
     receipt: str = ""
     parts: tuple[tuple[int, bytes], ...] = ()
 
+    @property
+    def frames(self) -> list[bytes]:
+        """What may be frames in it, its own first; none if it is a text."""
+        own = [self.data] if isinstance(self.data, bytes) and self.data else []
+        return [*own, *(data for _, data in self.parts)]
+
 
 def tag_of(frame: Outgoing) -> Tag:
     """What a frame's message is about, to sort and group by."""

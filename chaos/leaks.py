@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from channels.config import MAX_MESSAGE_BYTES
 from channels.errors import FrameError
 from channels.frame import parse_frame
-from channels.parcel import frames_for
 from channels.publish import DATA
-from channels.text import from_text
+from channels.receive import incoming
 from chaos.stage import ChaosStage
 from client.target import SERVICE
 from runs.faults import parse_failure
@@ -98,21 +97,20 @@ def messages_left(stage: ChaosStage, until: Mapping[int, float]) -> list[str]:
     return left
 
 
-def describe(message: Mapping[str, Any], slot: int) -> str:
+def describe(message: MessageTypeDef, slot: int) -> str:
     """What a message in the queue of a slot is: a worker's frames, or Lambda's word of a failure."""
-    body, attribute = message["Body"], message.get("MessageAttributes", {}).get(DATA)
-    notice = parse_failure(body)
+    notice = parse_failure(message["Body"])
     if notice is not None:
         return f"notice of run {notice.run_id} attempt {notice.attempt}: {notice.fault.cause}"
+    frames = [frame for arrived in incoming(message, slot) for frame in arrived.frames]
     try:
-        frames = frames_for(slot, attribute["BinaryValue"] if attribute else from_text(body) or b"")
         headers = [parse_frame(frame, MAX_MESSAGE_BYTES).header for frame in frames]
     except FrameError:
-        return "a message that is not ours"
+        headers = []
     texts = [f"{header.tag} of slot {header.source}" for header in headers]
-    return (
-        f"run {headers[0].run_tag.hex()}... attempt {headers[0].attempt}: {', '.join(texts)}" if headers else "nothing"
-    )
+    if not texts:
+        return "a message that is not ours"
+    return f"run {headers[0].run_tag.hex()}... attempt {headers[0].attempt}: {', '.join(texts)}"
 
 
 def _sent_at(message: MessageTypeDef) -> float:

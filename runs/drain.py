@@ -71,16 +71,20 @@ def drain_again(service: Service, word: Mapping[str, Any]) -> None:
 
 
 def _is_of(run_id: str, message: MessageTypeDef, slot: int) -> bool:
-    """Whether a message in the queue of a slot is a run's: its frames, or Lambda's notice of one of its workers."""
+    """Whether a message in the queue of a slot is a run's: frames to take or to hand on, or Lambda's notice of a worker."""
     for arrived in incoming(message, slot):
         if isinstance(arrived.data, str):
             notice = parse_failure(arrived.data)
             if notice is not None and notice.run_id == run_id:
                 return True
-            continue
-        with contextlib.suppress(FrameError):
-            if parse_frame(arrived.data, MAX_MESSAGE_BYTES).header.run_tag == run_tag(run_id):
-                return True
+        if any(_names(run_id, frame) for frame in arrived.frames):
+            return True
+    return False
+
+
+def _names(run_id: str, frame: bytes) -> bool:
+    with contextlib.suppress(FrameError):
+        return parse_frame(frame, MAX_MESSAGE_BYTES).header.run_tag == run_tag(run_id)
     return False
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from channels.frame import Frame, Header, pack_frame
 from channels.parcel import pack_parcel
-from channels.publish import DATA
+from channels.publish import DATA, RELAYED_BODY
 from channels.tags import ABORT, Tag
 from channels.text import to_text
 from channels.transport import Key, Outgoing
@@ -136,6 +136,10 @@ def test_what_is_left_behind_is_named() -> None:
     name = "run abababab... attempt 2: step -4 micro-batch 0 of slot 1"
     assert describe({"Body": to_text(parcel)}, 0) == name
     assert describe({"Body": ".", "MessageAttributes": {DATA: {"BinaryValue": parcel}}}, 0) == name
+    others = pack_parcel([Outgoing(Key(1, 2, Tag(ABORT)), frame)])
+    to_hand_on: Any = {"Body": RELAYED_BODY, "MessageAttributes": {DATA: {"BinaryValue": others}}}
+    assert describe(to_hand_on, 0) == name
+    assert describe({"Body": to_text(others)}, 0) == "a message that is not ours"
     start = {"run_id": RUN, "attempt": 3, "slot": 1}
     notice = {"requestPayload": start, "responsePayload": {"errorType": "E", "errorMessage": "m"}}
     assert describe({"Body": json.dumps(notice)}, 0) == f"notice of run {RUN} attempt 3: E: m"

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from channels.frame import Frame, Header, pack_frame, run_tag
 from channels.parcel import pack_parcel
-from channels.publish import DATA
+from channels.publish import DATA, NO_BODY, RELAYED_BODY
 from channels.tags import HELLO, Tag
 from channels.transport import Key, Outgoing
 from costs.meter import Meter
@@ -24,11 +24,11 @@ from tests.runs.fakes import SETTINGS, Clock, FakeCalls, FakeClients, FakeS3
 RUN, OTHER = "ab" * 16, "cd" * 16
 
 
-def frame_of(run_id: str, slot: int) -> dict[str, Any]:
-    """A message in the queue of a slot, from slot 1 of a run."""
+def frame_of(run_id: str, slot: int, body: str = NO_BODY) -> dict[str, Any]:
+    """A message from slot 1 of a run with a frame for a slot."""
     header = Header(run_tag(run_id), 1, 1, Tag(HELLO), 1, slot, 0, 1, 0)
     parcel = pack_parcel([Outgoing(Key(1, slot, Tag(HELLO)), pack_frame(Frame(header, b""), b"k" * 32))])
-    return {"Body": ".", "MessageAttributes": {DATA: {"BinaryValue": parcel}}}
+    return {"Body": body, "MessageAttributes": {DATA: {"BinaryValue": parcel}}}
 
 
 def notice_of(run_id: str) -> dict[str, Any]:
@@ -103,6 +103,17 @@ def test_the_queue_that_calls_has_the_runs_messages_deleted_and_others_given_bac
     assert held_lanes(service.objects, SETTINGS.lanes) == []
     assert queues.queued == []
     assert queues.invoked == []
+
+
+def test_what_was_to_be_handed_on_is_the_runs_though_nothing_of_it_is_for_the_slot(
+    service: Service, queues: Queues
+) -> None:
+    found = [frame_of(run_id, 2, RELAYED_BODY) for run_id in (RUN, OTHER)] + [frame_of(RUN, 2)]
+    url = SETTINGS.queue_url(0, 1)
+    queues.held[url] = [{**one, "ReceiptHandle": f"1-{n}"} for n, one in enumerate(found)]
+    drain_again(service, _word(service, queues))
+    assert [one["ReceiptHandle"] for one in queues.held[url]] == ["1-1", "1-2"]
+    assert sorted(queues.given_back) == ["0-2", "1-1", "1-2"]
 
 
 def test_a_lane_in_use_is_left_alone_and_looked_at_again_a_limited_number_of_times(
