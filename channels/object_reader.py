@@ -64,7 +64,7 @@ class ObjectReader:
         self, name: str, kind: str, wanted: Callable[[Sequence[Part]], list[Part]]
     ) -> list[tuple[int, bytes]] | None:
         """(slot, frame) of some parts of a parcel. kind: of parcel; the next one of it is taken to be as large."""
-        data = self._get(name, 0, self._first_bytes(kind))
+        data = self._with_index(name, self._first_bytes(kind))
         if data is None:
             return None
         try:
@@ -82,6 +82,16 @@ class ObjectReader:
             for part in parts
         }
         return [(part.slot, frames[part.start, part.end]) for part in parts]
+
+    def _with_index(self, name: str, first_bytes: int) -> bytes | None:
+        """The start of a parcel; as much as is ever read at first if its index is longer than `first_bytes`."""
+        data = self._get(name, 0, first_bytes)
+        try:
+            parcel_index(data or NO_FRAME)
+        except FrameError:
+            if data is not None and first_bytes == len(data) < MOST_FIRST_BYTES:
+                return self._get(name, 0, MOST_FIRST_BYTES)
+        return data
 
     def read(self, name: str, source: int = -1) -> bytes | None:
         """Return the frame for this slot; None if there is none yet, NO_FRAME where there is something else.

@@ -71,7 +71,7 @@ def drain_again(service: Service, word: Mapping[str, Any]) -> None:
 
 
 def _is_of(run_id: str, message: MessageTypeDef, slot: int) -> bool:
-    """Whether a message in the queue of a slot is a run's: frames to take or to hand on, or Lambda's notice of a worker."""
+    """Whether a message in the queue of a slot is a run's: its frames, for whomever, or Lambda's notice of a worker."""
     for arrived in incoming(message, slot):
         if isinstance(arrived.data, str):
             notice = parse_failure(arrived.data)

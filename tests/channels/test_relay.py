@@ -13,6 +13,8 @@ import pytest
 
 from channels.base import Channel
 from channels.errors import ChannelTimeout
+from channels.object import ObjectChannel
+from channels.queue import QueueChannel
 from channels.tags import Tag
 from channels.tensors import Tensor
 from tests.channels.conftest import SLOTS, Harness
@@ -194,9 +196,10 @@ def test_a_successor_of_a_reader_repeats_its_exchange(harness: Harness, ends: li
 def test_where_nobody_hands_on_by_the_settings_all_arrives_as_well(harness: Harness, size: int) -> None:
     ends = [harness.open(slot) for slot in range(SLOTS)]
     for end in ends:
-        settings = getattr(end, "_settings", None)
-        if hasattr(settings, "relays"):
-            end._settings = replace(settings, relays=False)  # type: ignore[attr-defined]
+        if isinstance(end, QueueChannel):
+            end._settings = replace(end._settings, relays=False)
+        if isinstance(end, ObjectChannel):
+            end._settings = replace(end._settings, relays=False)
     run(ends, Exchanged(Tag(3), all_to_all(3, size)))
     assert all(not end._relays.by_tag for end in ends if hasattr(end, "_relays"))
 

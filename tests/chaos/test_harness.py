@@ -135,7 +135,8 @@ def test_what_is_left_behind_is_named() -> None:
     parcel = pack_parcel([Outgoing(Key(1, 0, Tag(ABORT)), frame)])
     name = "run abababab... attempt 2: step -4 micro-batch 0 of slot 1"
     assert describe({"Body": to_text(parcel)}, 0) == name
-    assert describe({"Body": ".", "MessageAttributes": {DATA: {"BinaryValue": parcel}}}, 0) == name
+    as_attribute: Any = {"Body": ".", "MessageAttributes": {DATA: {"BinaryValue": parcel}}}
+    assert describe(as_attribute, 0) == name
     others = pack_parcel([Outgoing(Key(1, 2, Tag(ABORT)), frame)])
     to_hand_on: Any = {"Body": RELAYED_BODY, "MessageAttributes": {DATA: {"BinaryValue": others}}}
     assert describe(to_hand_on, 0) == name
