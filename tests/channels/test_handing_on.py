@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pytest
@@ -38,6 +38,7 @@ KEY = b"0123456789abcdef"
 RUN = "ab" * 16
 SLOTS, RELAY = 4, 3
 TAG = Tag(5)
+AnyChannel = TypeVar("AnyChannel", bound=Channel)
 
 
 def config(slot: int, **changes: Any) -> ChannelConfig:
@@ -95,7 +96,7 @@ class Services:
         sns, sqs, s3 = (cast(Any, of(self, slot)) for of in (_Sns, _Sqs, _S3))
         return self._closing(HybridChannel(config(slot), place, sns=sns, sqs=sqs, s3=s3))
 
-    def _closing(self, channel: Any) -> Any:
+    def _closing(self, channel: AnyChannel) -> AnyChannel:
         self.stack.callback(channel.close)
         return channel
 

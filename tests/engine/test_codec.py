@@ -45,6 +45,8 @@ _EXCHANGES = st.builds(
     reduce=st.sampled_from(["", "sum"]),
     maps=st.text(max_size=3),
     rows=st.integers(0, 9),
+    relay=st.sampled_from([-1, 0]),
+    senders=st.sampled_from([(), (0,)]),
 )
 _FREES = st.builds(Free, step=st.just(0), tensors=st.lists(_NAMES, max_size=3).map(tuple))
 
@@ -79,6 +81,10 @@ def _document(**changes: Any) -> str:
         (_document(deal=[1, 1, 1]), "deal: expected a number of units for each of 2 ranks"),
         (_document(deal=[-1, 3]), "deal: expected an integer"),
         (_document(axis=1000), "axis: expected an integer"),
+        (_document(group=[0], relay=1), "relay: expected it and senders in the group [0], got [1]"),
+        (_document(group=[0], senders=[0, 1]), "relay: expected it and senders in the group [0], got [-1, 0, 1]"),
+        (_document(relay=2), "relay: expected an integer in [-1, 1]"),
+        (_document(relay=1, senders=[2]), "senders: expected an integer in [0, 1]"),
         (_document(step=-1), "step: expected an integer"),
         (_document(rows=True), "rows: expected an integer"),
         (_document(code="import os"), "unknown fields ['code']"),
@@ -93,6 +99,13 @@ def test_malformed_program_is_refused_with_one_line(text: str, message: str) -> 
         program_from_json(text)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_program_that_names_no_relay_has_none() -> None:
+    exchange = cast(Exchange, program_from_json(_document()).instructions[0])
+    assert (exchange.relay, exchange.senders) == (-1, ())
+    relayed = cast(Exchange, program_from_json(_document(relay=1, senders=[0, 1])).instructions[0])
+    assert (relayed.relay, relayed.senders) == (1, (0, 1))
 
 
 @pytest.mark.parametrize("value", [None, [1, 2.0], [True], [[1]], {"float": "1.5"}, {"a": 1}])

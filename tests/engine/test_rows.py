@@ -19,7 +19,7 @@ from engine.errors import ExchangeError, ProgramError
 from engine.port import Port
 from engine.program import Exchange
 from engine.row_maps import row_maps
-from tests.engine.fleet import FakeNetwork, exchange_all, loaded_rank
+from tests.engine.fleet import FakeChannel, FakeNetwork, exchange_all, loaded_rank, on_all_ranks
 from tests.engine.live import dense_of, live, random_sparse_activation
 
 Weights = dict[str, NDArray[Any]]
@@ -268,3 +268,59 @@ def test_a_part_of_which_few_rows_are_read_is_not_kept_whole(monkeypatch: pytest
     output = row_exchange.exchange_rows(exchange, None, Port(channel, [0, 1], 0, 3), row_maps(exchange, maps))
     assert held == [0]
     np.testing.assert_array_equal(dense_of(output), np.ones((3, 1)))
+
+
+class _Roles(FakeChannel):
+    """Notes what is called, in order; slots of a group of three are 2 - rank."""
+
+    def __init__(self, network: FakeNetwork, slot: int) -> None:
+        super().__init__(network, slot)
+        self.calls: list[tuple[object, ...]] = []
+
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+        self.calls.append(("relay", tag.step, slot, *sources))
+
+    def send_many(self, messages: Iterable[tuple[int, Tag, Tensor]]) -> None:
+        self.calls.append(("send",))
+        super().send_many(messages)
+
+    def hand_on(self, tag: Tag) -> None:
+        self.calls.append(("hand on", tag.step))
+
+    def recv_any(self, pairs: Sequence[tuple[int, Tag]]) -> tuple[int, Tag, Tensor]:
+        self.calls.append(("receive",))
+        return super().recv_any(pairs)
+
+
+def _calls(relay: int, owned: list[list[int]], read: list[list[int]]) -> list[list[tuple[object, ...]]]:
+    """What three ranks call, rank 2 knowing the senders, as in programs."""
+    network, slots = FakeNetwork(), [2, 1, 0]
+    whole, maps = np.ones((2, 6), np.float32), _maps(owned, read)
+    channels = [_Roles(network, slot) for slot in slots]
+    senders = [(), (), (0, 1) if relay >= 0 else ()]
+
+    def work(rank: int) -> list[tuple[object, ...]]:
+        exchange = _placing(len(read[rank]), 3, axis=1, relay=relay, senders=senders[rank])
+        port = Port(channels[rank], slots, rank, 3)
+        row_exchange.exchange_rows(exchange, live(whole[:, owned[rank]]), port, row_maps(exchange, maps[rank]))
+        return channels[rank].calls
+
+    return on_all_ranks(3, work, network)
+
+
+def test_ranks_name_the_relay_send_hand_on_and_receive_in_this_order() -> None:
+    every = [[0, 1], [2, 3], [4, 5]]
+    first, second, last = _calls(2, every, [[0, 2, 4], [1, 3, 5], [0, 3, 4]])
+    assert first == second == [("relay", 3, 0), ("send",), ("receive",), ("receive",)]
+    assert last == [("relay", 3, 0, 2, 1), ("send",), ("hand on", 3), ("receive",), ("receive",)]
+
+
+def test_a_rank_that_has_nothing_to_send_or_read_hands_on_all_the_same() -> None:
+    first, second, last = _calls(2, [[0, 1], [2, 3], [4, 5]], [[0, 2], [1, 3], [4]])
+    assert first == second == [("relay", 3, 0), ("send",), ("receive",)]
+    assert last == [("relay", 3, 0, 2, 1), ("hand on", 3)]
+
+
+def test_without_a_relay_nobody_hands_on() -> None:
+    for calls in _calls(-1, [[0, 1], [2, 3], [4, 5]], [[0, 2], [1, 3], [0, 5]]):
+        assert {call[0] for call in calls} <= {"send", "receive"}
