@@ -80,19 +80,20 @@ class SharedS3(FakeS3):
 
 
 class MemoryStage:
-    """One lane of four slots."""
+    """One lane, by default of four slots."""
 
-    def __init__(self, folder: Path, defect: str = "") -> None:
+    def __init__(self, folder: Path, defect: str = "", settings: Settings = SETTINGS) -> None:
         self.desk = Desk(folder)
+        self.settings = settings
         self.s3 = SharedS3()
-        self.hub = MemoryHub(SETTINGS.ranks)
+        self.hub = MemoryHub(settings.ranks)
         self._defect = defect
         self._injectors: dict[str, Injector] = {}
         self.running: list[threading.Thread] = []
 
     def register(self, path: Path, name: str, strategy: str, workers: int) -> None:
         """Compile a model into the bucket."""
-        store = S3Store(cast(Any, self.s3), SETTINGS.bucket)
+        store = S3Store(cast(Any, self.s3), self.settings.bucket)
         register_model(store, name, compile_to_store(store, path, strategy, workers, name=name))
 
     def infer(self, name: str, inputs: dict[str, NDArray[Any]], faults: tuple[Fault, ...], **fields: Any) -> Any:
@@ -111,7 +112,7 @@ class MemoryStage:
         for thread in self.running:
             thread.join(5)
         objects = [key for key in self.s3.held if key.startswith("runs/") and key.split("/", 2)[2] not in KEPT]
-        held = held_lanes(Objects(cast(Any, self.s3), SETTINGS.bucket), SETTINGS.lanes)
+        held = held_lanes(Objects(cast(Any, self.s3), self.settings.bucket), self.settings.lanes)
         return [*objects, *(lease.run_id for lease in held), *(t.name for t in self.running if t.is_alive())]
 
     # Lambda
@@ -159,8 +160,12 @@ class MemoryStage:
         failure = {"errorType": type(error).__name__, "errorMessage": str(error)}
         self.hub.put(0, json.dumps({"requestPayload": start, "responsePayload": failure}))
 
+    def clients(self) -> FakeClients:
+        """What stands where AWS does."""
+        return FakeClients(self.s3, None, self, self)
+
     def _service(self, run_id: str) -> Service:
-        here = Service(SETTINGS, FakeClients(self.s3, None, self, self), Meter(), ShardCache(1 << 24))
+        here = Service(self.settings, self.clients(), Meter(), ShardCache(1 << 24))
 
         def change(channel: Channel) -> Channel:
             whole = without_deduplication(channel) if self._defect == "deduplication" else channel

@@ -1,0 +1,67 @@
+"""Eight ranks of which one hands on what all send, among faults, over queues and objects: all right, nothing left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from numpy.typing import NDArray
+
+from channels.object import ObjectChannel
+from channels.publish import RELAYED_BODY
+from chaos.faults import Fault
+from client.verify import reference
+from client.verify_compare import compare
+from tests.chaos.lane_stage import LaneStage
+from tests.partition import models
+
+LIMITS: dict[str, Any] = {"deadline_s": 60.0, "wait_s": 60.0, "start_s": 3.0, "stall_s": 1.5, "max_attempts": 5}
+WIDTH, RANKS = 64, 8
+# A worker sends a hello, and to each of the seven others its rows of each boundary; `at` of a kill counts its calls.
+FAULTS = (
+    *(Fault(kind, 1, slot, at) for kind in ("duplicate", "delay", "reorder") for slot, at in ((2, 3), (7, 9))),
+    *(Fault("corrupt", 1, slot, at) for slot, at in ((5, 2), (7, 4))),
+    *(Fault("kill", 1, slot, at) for slot, at in ((3, 2), (7, 3))),
+)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Sparse layers whose ranks all have something for each other, with inputs and truth."""
+    proto = models.sparse_layers([models.sparse_matrix(WIDTH, WIDTH, 24, seed) for seed in range(3)])
+    path = tmp_path_factory.mktemp("network") / "sparse.onnx"
+    path.write_bytes(proto.SerializeToString())
+    inputs = models.sparse_inputs(6, WIDTH)
+    return path, inputs, dict(reference(proto, inputs))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("channel", ["queue", "object"])
+def test_runs_whose_rows_are_handed_on_bear_every_fault(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    network: tuple[Path, dict[str, NDArray[Any]], dict[str, NDArray[Any]]],
+    channel: str,
+) -> None:
+    path, inputs, expected = network
+    handed_on: list[int] = []
+    puts = ObjectChannel.hand_on
+
+    def noting(end: ObjectChannel, tag: Any) -> None:
+        handed_on.append(end.config.slot)
+        puts(end, tag)
+
+    monkeypatch.setattr(ObjectChannel, "hand_on", noting)
+    stage = LaneStage(tmp_path)
+    stage.register(path, "row", "row", RANKS)
+    for faults in [(), *((fault,) for fault in FAULTS), ()]:
+        answer = stage.infer("row", inputs, faults, channel=channel, **LIMITS)
+        assert answer["status"] == "done", (faults, answer)
+        assert compare(expected, answer["outputs"]).problems == (), faults
+    assert stage.left_behind() == []
+    injected = Counter(note["kind"] for note in stage.desk.notes() if note["what"] == "fault")
+    assert injected == Counter(fault.kind for fault in FAULTS)
+    assert (RELAYED_BODY in stage.queues.bodies) == (channel == "queue")
+    assert bool(handed_on) == (channel == "object")
