@@ -11,12 +11,13 @@ from costs.exchanged import RELAY_S, Exchanged, channel_calls, relay_delay_s, re
 from costs.planner import predict
 
 KIB = 1 << 10
+BOTH = ("object", "queue")
 ALL = tuple(range(8))
 
 
 def handed_on(nbytes: int) -> Exchanged:
     """Eight ranks send each other different rows, `nbytes` in all."""
-    return Exchanged(ALL, ALL, nbytes, nbytes, 56, 1, relayed=True)
+    return Exchanged(ALL, ALL, nbytes, nbytes, 56, 1, relayed=BOTH)
 
 
 def test_on_queues_seven_send_to_one_and_that_one_to_seven() -> None:
@@ -38,14 +39,14 @@ def test_all_of_it_counts_for_every_reader_in_chunks() -> None:
 
 def test_more_senders_than_a_receive_brings_take_another() -> None:
     ranks = tuple(range(62))
-    calls = channel_calls("queue", "s3")(Exchanged(ranks, ranks, 38_000, 38_000, 62 * 61, 1, relayed=True))
+    calls = channel_calls("queue", "s3")(Exchanged(ranks, ranks, 38_000, 38_000, 62 * 61, 1, relayed=BOTH))
     assert calls["sqs:SendMessage"].requests == 61
     assert calls["sqs:ReceiveMessage"].requests == 7 + 61
     assert calls["sqs:DeleteMessageBatch"].requests == 13  # of 122 messages
 
 
 def test_few_readers_get_what_many_have() -> None:
-    calls = channel_calls("queue", "s3")(Exchanged(ALL, (6, 7), 8_000, 8_000, 13, 1, relayed=True))
+    calls = channel_calls("queue", "s3")(Exchanged(ALL, (6, 7), 8_000, 8_000, 13, 1, relayed=BOTH))
     assert [calls[name].requests for name in ("sqs:SendMessage", "sns:Publish", "sqs:ReceiveMessage")] == [7, 1, 2]
 
 
@@ -54,7 +55,7 @@ def test_as_objects_one_more_is_put_and_each_reader_asks_for_that(store: str) ->
     calls = channel_calls("object", store)(handed_on(56_000))
     assert calls[f"{store}:PutObject"] == CallCount(9, 9, 2 * 56_000)
     assert calls[f"{store}:GetObject"] == CallCount(14 + 8, 14 + 8, 56_000)  # and a miss for each reader
-    direct = channel_calls("object", store)(replace(handed_on(56_000), relayed=False))
+    direct = channel_calls("object", store)(replace(handed_on(56_000), relayed=()))
     assert direct[f"{store}:PutObject"] == CallCount(8, 8, 56_000)
     assert direct[f"{store}:GetObject"] == CallCount(56 + 8, 56 + 8, 56_000)
 
@@ -63,23 +64,23 @@ def test_as_objects_one_more_is_put_and_each_reader_asks_for_that(store: str) ->
 def test_what_is_large_goes_as_without_a_relay(channel: str, most: int) -> None:
     calls = channel_calls(channel, "s3")
     assert handed_on(most).is_handed_on(channel)
-    assert calls(handed_on(most)) != calls(replace(handed_on(most), relayed=False))
+    assert calls(handed_on(most)) != calls(replace(handed_on(most), relayed=()))
     assert not handed_on(most + 1).is_handed_on(channel)
-    assert calls(handed_on(most + 1)) == calls(replace(handed_on(most + 1), relayed=False))
-    assert not replace(handed_on(8), relayed=False).is_handed_on(channel)
+    assert calls(handed_on(most + 1)) == calls(replace(handed_on(most + 1), relayed=()))
+    assert not replace(handed_on(8), relayed=()).is_handed_on(channel)
 
 
 @pytest.mark.parametrize(("channel", "kind"), [("queue", "queue"), ("object", "object"), ("hybrid", "queue")])
 def test_all_go_on_later_where_a_rank_hands_on(channel: str, kind: str) -> None:
-    steps = handed_on(8_000), replace(handed_on(8_000), relayed=False), handed_on(16 << 20)
+    steps = handed_on(8_000), replace(handed_on(8_000), relayed=()), handed_on(16 << 20)
     assert [relay_delay_s(step, channel) for step in steps] == [RELAY_S[kind], 0.0, 0.0]
     relayed, direct = (predict([step], 8, channel, 1024).seconds for step in steps[:2])
     assert relayed - direct == pytest.approx(RELAY_S[kind])
 
 
-@pytest.mark.parametrize("ranks", [8, 16, 62])
-def test_it_pays_where_many_send_to_many(ranks: int) -> None:
-    assert relay_pays(ranks, ranks, ranks * (ranks - 1))
+@pytest.mark.parametrize(("ranks", "on"), [(8, ("object",)), (16, BOTH), (62, BOTH)])
+def test_it_pays_where_many_send_to_many(ranks: int, on: tuple[str, ...]) -> None:
+    assert relay_pays(ranks, ranks, ranks * (ranks - 1)) == on
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])

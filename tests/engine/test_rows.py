@@ -277,7 +277,8 @@ class _Roles(FakeChannel):
         super().__init__(network, slot)
         self.calls: list[tuple[object, ...]] = []
 
-    def relay(self, tag: Tag, slot: int, sources: Sequence[int]) -> None:
+    def relay(self, tag: Tag, slot: int, sources: Sequence[int], on: Sequence[str]) -> None:
+        assert on == ("object",)
         self.calls.append(("relay", tag.step, slot, *sources))
 
     def send_many(self, messages: Iterable[tuple[int, Tag, Tensor]]) -> None:
@@ -300,7 +301,7 @@ def _calls(relay: int, owned: list[list[int]], read: list[list[int]]) -> list[li
     senders = [(), (), (0, 1) if relay >= 0 else ()]
 
     def work(rank: int) -> list[tuple[object, ...]]:
-        exchange = _placing(len(read[rank]), 3, axis=1, relay=relay, senders=senders[rank])
+        exchange = _placing(len(read[rank]), 3, axis=1, relay=relay, relay_on=("object",), senders=senders[rank])
         port = Port(channels[rank], slots, rank, 3)
         row_exchange.exchange_rows(exchange, live(whole[:, owned[rank]]), port, row_maps(exchange, maps[rank]))
         return channels[rank].calls

@@ -51,7 +51,7 @@ def test_the_last_of_eight_ranks_hands_on_what_all_have_for_all(strategy: str) -
     (plan,) = plans(laid_out(strategy, 8))
     to_all = {number for number, between in travelling(plan).items() if between.sum() == 8 * 7}
     assert len(to_all) >= 4
-    assert {plan.relays[number] for number in to_all} == {Relay(7, tuple(range(8)))}
+    assert {plan.relays[number] for number in to_all} == {Relay(7, tuple(range(8)), ("object",))}
     assert {plan.relays[number] for number, between in travelling(plan).items() if between.sum() <= 16} <= {NOBODY}
 
 
@@ -84,6 +84,7 @@ def test_programs_name_ranks_of_their_own_section_and_senders_to_who_hands_on(
         assert len(exchanges) >= 4
         assert {one.group for one in exchanges} == {section}
         assert {one.relay for one in exchanges} == {section[-1]}
+        assert {one.relay_on for one in exchanges} == {("object",)}
         assert {one.senders for one in exchanges} == {section if rank == section[-1] else ()}
 
 
@@ -92,7 +93,7 @@ def test_what_is_foretold_of_the_traffic_is_relayed_where_a_rank_hands_on(strate
     layout = laid_out(strategy, workers)
     (plan,) = plans(layout)
     exchanged = {number: bool(between.any()) for number, between in travelling(plan).items()}
-    expected = [plan.relays[number] != NOBODY for number in sorted(exchanged) if exchanged[number]]
+    expected = [plan.relays[number].on for number in sorted(exchanged) if exchanged[number]]
     found = traffic(layout, {"x": (6, 1024)}, {})
     assert [sent.relayed for sent in found if sent.kind == "rows"] == expected
     assert not any(sent.relayed for sent in found if sent.kind != "rows")
