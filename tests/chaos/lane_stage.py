@@ -13,7 +13,7 @@ from costs.meter import Meter
 from tests.chaos.memory_stage import SETTINGS, MemoryStage
 from tests.runs.fakes import FakeClients
 
-EIGHT = replace(SETTINGS, ranks=8)
+TWELVE = replace(SETTINGS, ranks=12)
 
 
 class Queues(MemorySqs):
@@ -44,11 +44,11 @@ class Queues(MemorySqs):
 
 
 class LaneStage(MemoryStage):
-    """One lane of eight slots."""
+    """One lane of twelve slots."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, settings=EIGHT)
-        lane = Lane(tuple(EIGHT.queue_url(0, slot) for slot in range(EIGHT.ranks)))
+        super().__init__(folder, settings=TWELVE)
+        lane = Lane(tuple(TWELVE.queue_url(0, slot) for slot in range(TWELVE.ranks)))
         self.queues, self.topic = Queues(lane), MemorySns(lane, Meter())
 
     def clients(self) -> FakeClients:
@@ -59,4 +59,4 @@ class LaneStage(MemoryStage):
         """Lambda's notice of a worker that did not end well."""
         failure = {"errorType": type(error).__name__, "errorMessage": str(error)}
         notice = json.dumps({"requestPayload": start, "responsePayload": failure})
-        self.queues.lane.put(EIGHT.queue_url(0, 0), notice, {})
+        self.queues.lane.put(TWELVE.queue_url(0, 0), notice, {})

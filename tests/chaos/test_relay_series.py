@@ -1,4 +1,4 @@
-"""Eight ranks of which one hands on what all send, among faults, over queues and objects: all right, nothing left."""
+"""Ranks of which one hands on what all send, among faults, over queues and objects: all right, nothing left."""
 
 from __future__ import annotations
 
@@ -18,13 +18,20 @@ from tests.chaos.lane_stage import LaneStage
 from tests.partition import models
 
 LIMITS: dict[str, Any] = {"deadline_s": 60.0, "wait_s": 60.0, "start_s": 3.0, "stall_s": 1.5, "max_attempts": 5}
-WIDTH, RANKS = 64, 8
-# A worker sends a hello, and to each of the seven others its rows of each boundary; `at` of a kill counts its calls.
-FAULTS = (
-    *(Fault(kind, 1, slot, at) for kind in ("duplicate", "delay", "reorder") for slot, at in ((2, 3), (7, 9))),
-    *(Fault("corrupt", 1, slot, at) for slot, at in ((5, 2), (7, 4))),
-    *(Fault("kill", 1, slot, at) for slot, at in ((3, 2), (7, 3))),
-)
+WIDTH = 64
+RANKS = {"queue": 12, "object": 8}  # fewer do not hand on
+
+
+def faults_of(last: int) -> tuple[Fault, ...]:
+    """Of a worker, and of the last one, which hands on.
+
+    A worker sends a hello, and to each of the others its rows of each boundary; `at` of a kill counts its calls.
+    """
+    return (
+        *(Fault(kind, 1, slot, at) for kind in ("duplicate", "delay", "reorder") for slot, at in ((2, 3), (last, 9))),
+        *(Fault("corrupt", 1, slot, at) for slot, at in ((5, 2), (last, 4))),
+        *(Fault("kill", 1, slot, at) for slot, at in ((3, 2), (last, 3))),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +62,14 @@ def test_runs_whose_rows_are_handed_on_bear_every_fault(
 
     monkeypatch.setattr(ObjectChannel, "hand_on", noting)
     stage = LaneStage(tmp_path)
-    stage.register(path, "row", "row", RANKS)
-    for faults in [(), *((fault,) for fault in FAULTS), ()]:
+    stage.register(path, "row", "row", RANKS[channel])
+    planned = faults_of(RANKS[channel] - 1)
+    for faults in [(), *((fault,) for fault in planned), ()]:
         answer = stage.infer("row", inputs, faults, channel=channel, **LIMITS)
         assert answer["status"] == "done", (faults, answer)
         assert compare(expected, answer["outputs"]).problems == (), faults
     assert stage.left_behind() == []
     injected = Counter(note["kind"] for note in stage.desk.notes() if note["what"] == "fault")
-    assert injected == Counter(fault.kind for fault in FAULTS)
+    assert injected == Counter(fault.kind for fault in planned)
     assert (RELAYED_BODY in stage.queues.bodies) == (channel == "queue")
     assert bool(handed_on) == (channel == "object")
