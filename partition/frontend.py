@@ -11,12 +11,14 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-from partition.checks import check_model
-from partition.errors import CompileError, InvalidModelError
+from partition.checks import MAX_NODES, check_model
+from partition.errors import CompileError, InvalidModelError, UnsupportedModelError
 from partition.sparse.weights import SparseWeight, take_sparse
 from partition.tensor_checks import external_files
+from partition.wire import has_more_nodes
 
 _CHUNK = 1 << 20
+_LARGE_FILE = 32 << 20  # bytes; a smaller one is parsed in little memory whatever it holds
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,20 @@ def _read(model: onnx.ModelProto | Path | str) -> tuple[onnx.ModelProto, Path | 
     path = Path(model)
     if not path.is_file():
         raise InvalidModelError(f"model {path.name!r}: expected an .onnx file, got none there")
+    _check_nodes(path)
     try:
         proto = onnx.ModelProto.FromString(path.read_bytes())
     except (DecodeError, ValueError) as error:
         raise InvalidModelError(f"model {path.name!r}: expected ONNX, got bytes that are no ONNX protobuf") from error
     return proto, path.parent, b""
+
+
+def _check_nodes(path: Path) -> None:
+    """Refuse a large file for its nodes before it is parsed; a small one may be."""
+    if path.stat().st_size > _LARGE_FILE:
+        with path.open("rb") as file:
+            if has_more_nodes(file, MAX_NODES):
+                raise UnsupportedModelError(f"model: expected at most {MAX_NODES} nodes, got more")
 
 
 def _take_maps(proto: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
