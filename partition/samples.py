@@ -40,7 +40,7 @@ def _follows(graph: Graph, op: Op, choice: Choice, axes: Mapping[str, int]) -> b
         bool(divided)
         and plain
         and made
-        and set(divided) <= set(axes)
+        and all(name in axes for name in divided)
         and not choice.units
         and _is_open(graph, op, choice)
     )
