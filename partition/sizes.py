@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import onnx
@@ -15,7 +16,7 @@ from onnx import helper, numpy_helper
 
 from partition.arithmetic import integers
 from partition.graph import NOMINAL_SIZE, Graph, ValueInfo
-from partition.rules.facts import Dim
+from partition.rules.facts import Dim, Shape
 
 Shapes = Mapping[str, tuple[int, ...]]
 _SMALL_BYTES = 8192
@@ -29,7 +30,8 @@ def with_sizes(graph: Graph, sizes: Mapping[str, int], shapes: Shapes) -> Graph:
     """
     inputs = {name: _input_shape(graph.values[name], sizes, shapes.get(name)) for name in graph.inputs}
     known = {**sizes, **dict(_symbols(graph, inputs))}
-    bound = {name: found for name, value in graph.values.items() if (found := _bound(value, known)) is not None}
+    of_shape = cache(partial(_bound, known))  # many values have one shape
+    bound = {name: found for name, value in graph.values.items() if (found := of_shape(value.shape)) is not None}
     shaped = _followed(graph, {**bound, **inputs})
     return replace(graph, values={name: value.expecting(shaped.get(name)) for name, value in graph.values.items()})
 
@@ -59,11 +61,11 @@ def _symbols(graph: Graph, inputs: Shapes) -> Iterator[tuple[str, int]]:
         yield from ((dim, size) for dim, size in pairs if isinstance(dim, str))
 
 
-def _bound(value: ValueInfo, known: Mapping[str, int]) -> tuple[int, ...] | None:
+def _bound(known: Mapping[str, int], shape: Shape | None) -> tuple[int, ...] | None:
     """The shape with its symbols replaced; None if some dimension is not known."""
-    if value.shape is None or any(not isinstance(dim, int) and dim not in known for dim in value.shape):
+    if shape is None or any(not isinstance(dim, int) and dim not in known for dim in shape):
         return None
-    return tuple(_size(dim, known) for dim in value.shape)
+    return tuple(_size(dim, known) for dim in shape)
 
 
 def _followed(graph: Graph, given: Shapes) -> Shapes:

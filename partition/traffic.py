@@ -96,6 +96,8 @@ class _Walk:
         graph, root = section.part.graph, section.ranks[0]
         inputs = [(name, self._shapes.get((root, section.name(name)))) for name in graph.inputs]
         part = next((found for name, shape in inputs if shape and (found := self._samples(graph, name, shape))), (1, 1))
+        if graph is self._layout.graph and part[0] == part[1]:
+            return self._graph
         if (section.part, part) not in self._sized:
             values = {name: value.expecting(self._part_of(name, value, part)) for name, value in graph.values.items()}
             self._sized[section.part, part] = replace(graph, values=values)
