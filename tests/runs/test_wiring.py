@@ -8,11 +8,16 @@ from typing import Any, cast
 
 import pytest
 
+from channels.object import ObjectChannel
+from channels.queue import QueueChannel
+from channels.tags import Tag
 from costs.meter import Meter
 from engine.cache import ShardCache
 from runs.service import Clients, Service
 from runs.settings import Settings
-from runs.wiring import filters_work
+from runs.start import StartMessage
+from runs.wiring import filters_work, open_channel
+from tests.runs.fakes import Clock, FakeClients, FakeS3
 
 SETTINGS = Settings("s", "b", 1, 16, "arn:topic", "http://queue", "infer", "worker", filter_delay_s=900)
 
@@ -47,3 +52,16 @@ def test_without_a_delay_nobody_asks() -> None:
     queues = Queues(0)
     assert filters_work(_service(queues, replace(SETTINGS, filter_delay_s=0)))
     assert queues.asked == []
+
+
+@pytest.mark.parametrize(("prefer", "hands_on"), [("usd", True), ("seconds", False)])
+@pytest.mark.parametrize("channel", ["queue", "object", "hybrid"])
+def test_ranks_hand_on_what_others_send_unless_time_counts_more(channel: str, prefer: str, hands_on: bool) -> None:
+    clients = FakeClients(FakeS3(Clock()), None, None, None)
+    service = Service(replace(SETTINGS, filter_delay_s=0), clients, Meter(), ShardCache(1))
+    message = StartMessage("c" * 32, 1, 0, 7, 0, 2, "bundle", channel, prefer, time.time() + 20, "00" * 16)
+    end = open_channel(service, StartMessage.from_json(message.to_json()))
+    end.relay(Tag(3), 1, [0, 1])
+    assert isinstance(end, QueueChannel | ObjectChannel)
+    assert end._relays.by_tag == ({Tag(3): 1} if hands_on else {})
+    end.close()
