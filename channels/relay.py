@@ -77,8 +77,9 @@ class Relays:
         """What is there, which is now handed on."""
         self.handed.add(tag)
         self.by_tag.pop(tag, None)
+        frames = self.collected(tag).take()
         self._forget()
-        return self.collected(tag).take()
+        return frames
 
     def _forget(self) -> None:
         done = [tag for tag in self._collected if tag in self.handed]
