@@ -4,8 +4,8 @@ Latency: 20 to 100 ms a message. Price: a PUT 5e-6 USD for all targets of a send
 included; bytes are free within a region. Best for large messages.
 
 Where one slot hands on what many have for many (`relay`), it reads what each of them put, and puts all of it again as
-one object, of which everybody reads his part: a GET for each reader instead of one for each message, and another PUT
-and GET on the way.
+one object, with its own, of which everybody reads his part: a GET for each reader instead of one for each message, and
+another PUT and GET on the way.
 
 S3 answers 403 instead of 404 for a missing object unless the role may s3:ListBucket under the prefix: grant it.
 """
@@ -95,8 +95,12 @@ class ObjectChannel(Channel):
     # Sending
 
     def _put(self, batch: Sequence[Outgoing]) -> None:
-        for tag, frames in groupby(sorted(batch, key=tag_of), tag_of):
-            self._put_parcel(tag, list(frames))
+        for tag, group in groupby(sorted(batch, key=tag_of), tag_of):
+            frames = list(group)
+            if self._relays.is_collecting(tag) and len(pack_parcel(frames)) <= MOST_OBJECT_BYTES:
+                self._relays.collected(tag).add(frames, self.config.slot)
+            else:
+                self._put_parcel(tag, frames)
 
     def _put_parcel(self, tag: Tag, frames: Sequence[Outgoing]) -> None:
         """Put what is sent under a tag; if something was before, all of it again."""
@@ -129,9 +133,7 @@ class ObjectChannel(Channel):
         if tag in self._relays.handed:
             self._relays.by_tag.pop(tag, None)
             return
-        collected, own = self._relays.collected(tag), list(self._sent.get(tag, {}).values())
-        if len(pack_parcel(own)) <= MOST_OBJECT_BYTES:
-            collected.add(own, self.config.slot)
+        collected = self._relays.collected(tag)
         if collected.missing:
             self._wait([(source, tag) for source in collected.missing], lambda pairs: _once(pairs, collected))
         self._puts.start(self._folder.put, self._relayed_name(tag), pack_parcel(self._relays.end(tag)))

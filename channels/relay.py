@@ -69,6 +69,10 @@ class Relays:
             collected = self.collected(tag)
             collected.missing = set(sources) - {slot} - collected.heard.keys()
 
+    def is_collecting(self, tag: Tag) -> bool:
+        """Whether this slot hands on under a tag, and has not yet."""
+        return self.by_tag.get(tag) == self.slot and tag not in self.handed
+
     def collected(self, tag: Tag) -> Collected:
         """What is to be handed on under a tag."""
         return self._collected.setdefault(tag, Collected(tag, set()))

@@ -3,7 +3,7 @@
 On the queue a request per sender and 192 KiB of different bytes, which reaches every receiver, or messages to each
 receiver's queue where these cost less; as objects one PUT per sender and round, one GET per message; hybrid takes the
 cheaper one of the two. Where a rank hands on, on the queue a message from each sender to it, and one from it to all; as
-objects one PUT more, and a GET per sender and receiver.
+objects a GET per sender and receiver, and as many PUTs as without: its own rows go with the others'.
 """
 
 from __future__ import annotations
@@ -155,14 +155,14 @@ def _to_queues(step: Exchanged) -> CallCounts:
 def _by_object(store: str, step: Exchanged) -> CallCounts:
     misses = max(1, step.rounds) * len(step.receivers)  # one is asked for until it is there, then the others
     if step.is_handed_on("object"):
-        return _objects(store, step, len(step.senders) + len(step.receivers) - 2 + misses, relays=1)
-    return _objects(store, step, step.messages + misses)
+        return _objects(store, step, len(step.senders) + len(step.receivers) - 2 + misses, 2 * step.distinct)
+    return _objects(store, step, step.messages + misses, step.distinct)
 
 
-def _objects(store: str, step: Exchanged, gets: int, relays: int = 0) -> CallCounts:
-    puts = max(1, step.rounds) * len(step.senders) + relays
+def _objects(store: str, step: Exchanged, gets: int, put_bytes: int) -> CallCounts:
+    puts = max(1, step.rounds) * len(step.senders)
     return {
-        f"{store}:PutObject": CallCount(puts, puts, step.distinct * (1 + relays)),
+        f"{store}:PutObject": CallCount(puts, puts, put_bytes),
         f"{store}:GetObject": CallCount(gets, gets, step.nbytes),
     }
 
@@ -170,7 +170,7 @@ def _objects(store: str, step: Exchanged, gets: int, relays: int = 0) -> CallCou
 def _by_hybrid(store: str, step: Exchanged) -> CallCounts:
     """By queue, or as an object per sender with tickets by queue, whichever is charged less."""
     tickets = _by_queue(replace(step, nbytes=0, distinct=0))
-    return min(_by_queue(step), merge(tickets, _objects(store, step, step.messages)), key=_calls_usd)
+    return min(_by_queue(step), merge(tickets, _objects(store, step, step.messages, step.distinct)), key=_calls_usd)
 
 
 def _calls_usd(calls: CallCounts) -> float:
