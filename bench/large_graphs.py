@@ -65,6 +65,28 @@ def rnn(ops: int, folder: Path) -> Path:
     return _written(nodes, weights, ["n", steps * 64], h, folder)
 
 
+def chain(ops: int, folder: Path) -> Path:
+    """One op after another, of two kinds, without weights to speak of."""
+    nodes: list[onnx.NodeProto] = []
+    x = "x"
+    for i in range(ops):
+        x = _op(nodes, "Add", f"a{i}", x, "b") if i % 2 else _op(nodes, "Relu", f"r{i}", x)
+    return _written(nodes, {"b": _random(64)}, ["n", 64], x, folder)
+
+
+def mlp(ops: int, folder: Path) -> Path:
+    """Residual layers of 64 neurons, which take 500 weights in turns."""
+    nodes: list[onnx.NodeProto] = []
+    weights: Weights = {}
+    x = "x"
+    for i in range(ops // 4):
+        weights[f"w{i % 500}"] = _random(64, 64)
+        h = _op(nodes, "Relu", f"r{i}", _op(nodes, "MatMul", f"m{i}", x, f"w{i % 500}"))
+        x = _op(nodes, "Relu", f"s{i}", _op(nodes, "Add", f"t{i}", h, x))
+    return _written(nodes, weights, ["n", 64], x, folder)
+
+
+DEEP: dict[str, Callable[[int, Path], Path]] = {"chain": chain, "mlp": mlp}
 GRAPHS: dict[str, Callable[[int, Path], Path]] = {
     "encoder": encoder,
     "resnet": resnet,
