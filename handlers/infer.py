@@ -10,6 +10,7 @@ from handlers.web import is_web, web_request, web_response
 from runs.checkup import checkup
 from runs.errors import BadRequest
 from runs.line import is_from_line, relay
+from runs.log import write_line
 from runs.serve import serve
 
 
@@ -28,7 +29,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         runs = [str(answer["run_id"])]
     calls, steps = service().calls_of(invocation), service().take_step_calls()
     for run_id in runs:
-        print(usage_line(run_id, 1, 0, invocation.request_id, calls, steps))
+        write_line(usage_line(run_id, 1, 0, invocation.request_id, calls, steps))
     return answer
 
 

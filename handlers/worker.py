@@ -7,6 +7,7 @@ from typing import Any
 from costs import usage_line
 from handlers.environment import LambdaContext, begin, service
 from runs.follower import follow
+from runs.log import write_line
 from runs.start import StartMessage
 
 
@@ -19,4 +20,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     finally:
         calls = service().calls_of(invocation)
         steps = service().take_step_calls()
-        print(usage_line(start.run_id, start.attempt, start.slot, invocation.request_id, calls, steps))
+        write_line(usage_line(start.run_id, start.attempt, start.slot, invocation.request_id, calls, steps))

@@ -7,6 +7,7 @@ start of every rank.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,8 +25,9 @@ METRICS: Mapping[str, str] = {
 MAX_TEXT = 4_000
 
 
-def _print(line: str) -> None:
-    print(line)
+def write_line(line: str) -> None:
+    """To the function's log, in one piece: lines of two threads do not mix."""
+    sys.stdout.write(f"{line}\n")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Log:
     """Writes lines that all carry `fields`: function, request_id, and what `bind` adds: run_id, attempt, slot, rank."""
 
     fields: Mapping[str, object] = field(default_factory=dict)
-    write: Callable[[str], None] = _print
+    write: Callable[[str], None] = write_line
 
     def bind(self, **fields: object) -> Log:
         """The same with more fields."""

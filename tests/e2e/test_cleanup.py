@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from client.api import RunFailed
 from client.errors import UsageError
 from tests.conftest import Deployment
-from tests.e2e.world import assert_only_the_result_is_left, keys_under, leases, queued
+from tests.e2e.world import assert_only_the_result_is_left, await_queued, keys_under, leases, queued
 
 Inputs = dict[str, NDArray[Any]]
 WORKERS = 2
@@ -30,7 +30,7 @@ def test_however_a_run_ends_it_leaves_no_message_object_lane_or_process(
     assert leases(deployment) == []
     assert_only_the_result_is_left(deployment, run_id)
     assert _ended_workers(deployment, run_id) == WORKERS
-    assert queued(deployment) <= before
+    assert await_queued(deployment, before) <= before
 
 
 def _done(deployment: Deployment, model: tuple[str, Inputs], run_id: str, channel: str) -> None:
@@ -58,7 +58,7 @@ END: dict[str, Callable[[Deployment, tuple[str, Inputs], str, str], None]] = {
 
 def _ended_workers(deployment: Deployment, run_id: str) -> int:
     """Workers of the run whose invocation has ended, with an answer or without; waits for them."""
-    until, ended = time.monotonic() + 15, 0
+    until, ended = time.monotonic() + 60, 0
     while ended < WORKERS and time.monotonic() < until:
         try:
             records = deployment.client.bill(run_id).usage.records

@@ -173,7 +173,7 @@ def _run_ids(client: Client) -> set[str]:
     return {key.split("/")[1] for key in keys_under(client, "runs/")}
 
 
-def _eventually(read: Callable[[], Any], good: Callable[[Any], bool], timeout_s: float = 20) -> Any:
+def _eventually(read: Callable[[], Any], good: Callable[[Any], bool], timeout_s: float = 60) -> Any:
     deadline = time.monotonic() + timeout_s
     while True:
         value = read()

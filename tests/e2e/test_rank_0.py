@@ -20,7 +20,7 @@ from runs.lease import LaneTable
 from runs.objects import Objects
 from runs.tenure import Tenures
 from tests.conftest import Deployment
-from tests.e2e.world import assert_only_the_result_is_left, keys_under, killing_a_worker, leases, queued
+from tests.e2e.world import assert_only_the_result_is_left, await_queued, keys_under, killing_a_worker, leases, queued
 
 Inputs = dict[str, NDArray[Any]]
 
@@ -89,7 +89,7 @@ def test_a_cancelled_run_ends_within_seconds_and_leaves_nothing(
         deployment.client.result(run_id)
     assert leases(deployment) == []
     assert_only_the_result_is_left(deployment, run_id)
-    assert queued(deployment) <= before
+    assert await_queued(deployment, before) <= before
 
 
 def test_a_run_that_has_ended_or_never_was_cannot_be_cancelled(

@@ -114,6 +114,14 @@ def queued(deployment: Deployment) -> int:
     return _count(deployment, "", ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"))
 
 
+def await_queued(deployment: Deployment, most: int, within_s: float = 60.0) -> int:
+    """Messages in all queues, once there are no more than `most`: one may wait for a lane to be looked at again."""
+    until = time.monotonic() + within_s
+    while (count := queued(deployment)) > most and time.monotonic() < until:
+        time.sleep(0.5)
+    return count
+
+
 def await_later_work(deployment: Deployment, within_s: float = 60.0) -> None:
     """Until nothing is due any more: lanes of runs that lost a process are looked at again 25 s later.
 
