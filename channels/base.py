@@ -229,6 +229,12 @@ class Channel(ABC):
             self.stats.wait_s += self.hooks.clock() - started
         return found
 
+    def _wait_until(self, is_there: Callable[[], bool], sources: Iterable[int], tag: Tag) -> None:
+        """Wait for what `sources` send under a tag, until the transport has what it needs of it."""
+        pairs = [(source, tag) for source in sorted(sources)]
+        if not is_there():
+            self._wait(pairs, lambda found: (found[0], b"") if is_there() else None)
+
     def idle_s(self) -> float:
         """Seconds for which this slot has been waiting for a message and nothing else; any thread may ask."""
         return self._idle.seconds()

@@ -24,10 +24,9 @@ from channels.base import RELAYING, Channel
 from channels.config import ChannelConfig, ChannelHooks
 from channels.exchange_folder import ExchangeFolder
 from channels.frame import OVERHEAD_BYTES
-from channels.inbox import Buffer, Pair
 from channels.object_reader import ObjectReader
 from channels.parcel import pack_parcel
-from channels.relay import MOST_OBJECT_BYTES, Collected, Relays
+from channels.relay import MOST_OBJECT_BYTES, Relays
 from channels.schedule import Backoff, Schedule, Waiting
 from channels.tags import ABORT, Tag
 from channels.transport import Incoming, Key, Outgoing, tag_of
@@ -134,8 +133,7 @@ class ObjectChannel(Channel):
             self._relays.by_tag.pop(tag, None)
             return
         collected = self._relays.collected(tag)
-        if collected.missing:
-            self._wait([(source, tag) for source in collected.missing], lambda pairs: _once(pairs, collected))
+        self._wait_until(lambda: not collected.missing, collected.missing, tag)
         self._puts.start(self._folder.put, self._relayed_name(tag), pack_parcel(self._relays.end(tag)))
 
     # Receiving
@@ -228,11 +226,6 @@ class ObjectChannel(Channel):
             TransportError: if the service refuses it after all retries.
         """
         self._folder.clear(self._settings.backoff, self.hooks.sleep)
-
-
-def _once(pairs: Sequence[Pair], collected: Collected) -> tuple[Pair, Buffer] | None:
-    """Something, once all is there."""
-    return None if collected.missing else (pairs[0], b"")
 
 
 def _bytes(sent: Mapping[Tag, Mapping[int, Outgoing]]) -> int:

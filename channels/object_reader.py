@@ -64,13 +64,14 @@ class ObjectReader:
         self, name: str, kind: str, wanted: Callable[[Sequence[Part]], list[Part]]
     ) -> list[tuple[int, bytes]] | None:
         """(slot, frame) of some parts of a parcel. kind: of parcel; the next one of it is taken to be as large."""
-        data = self._with_index(name, self._first_bytes(kind))
-        if data is None:
-            return None
         try:
-            parts = [part for part in wanted(parcel_index(data)) if part.end - part.start <= self._max_bytes]
+            found = self._with_index(name, self._first_bytes(kind))
         except FrameError:
             return []
+        if found is None:
+            return None
+        data, index = found
+        parts = [part for part in wanted(index) if part.end - part.start <= self._max_bytes]
         self._reach[kind] = max((part.end for part in parts), default=0)
         further = [part for part in parts if part.end > len(data)]
         start, end = min((part.start for part in further), default=0), max((part.end for part in further), default=0)
@@ -83,15 +84,21 @@ class ObjectReader:
         }
         return [(part.slot, frames[part.start, part.end]) for part in parts]
 
-    def _with_index(self, name: str, first_bytes: int) -> bytes | None:
-        """The start of a parcel; as much as is ever read at first if its index is longer than `first_bytes`."""
+    def _with_index(self, name: str, first_bytes: int) -> tuple[bytes, list[Part]] | None:
+        """The start of a parcel, and its index, for which more is read if it is longer than `first_bytes`.
+
+        Raises:
+            FrameError: if it has none.
+        """
         data = self._get(name, 0, first_bytes)
+        if data is None:
+            return None
         try:
-            parcel_index(data or NO_FRAME)
+            return data, parcel_index(data)
         except FrameError:
-            if data is not None and first_bytes == len(data) < MOST_FIRST_BYTES:
-                return self._get(name, 0, MOST_FIRST_BYTES)
-        return data
+            if not first_bytes == len(data) < MOST_FIRST_BYTES:
+                raise
+        return self._with_index(name, MOST_FIRST_BYTES)
 
     def read(self, name: str, source: int = -1) -> bytes | None:
         """Return the frame for this slot; None if there is none yet, NO_FRAME where there is something else.

@@ -77,12 +77,3 @@ def frames_in(data: bytes) -> list[tuple[int, bytes]]:
         raise FrameError(f"parcel: expected {end} bytes, got {len(data)}")
     frames = {(part.start, part.end): data[part.start : part.end] for part in parts}
     return [(part.slot, frames[part.start, part.end]) for part in parts]
-
-
-def frames_for(slot: int, data: bytes) -> list[bytes]:
-    """Return the frames of a whole parcel that are for `slot`.
-
-    Raises:
-        FrameError: as frames_in.
-    """
-    return [frame for destination, frame in frames_in(data) if destination == slot]

@@ -17,7 +17,6 @@ from channels.base import RELAYING, Channel
 from channels.config import ChannelConfig, ChannelHooks
 from channels.errors import ConfigError
 from channels.frame import OVERHEAD_BYTES
-from channels.inbox import Buffer, Pair
 from channels.pace import Pace
 from channels.publish import LARGEST_BYTES, RELAYED_BODY, Entry, Request
 from channels.receive import Polling, QueueReceiver
@@ -129,12 +128,10 @@ class QueueChannel(Channel):
         self._raise_if_over()
         collected = self._relays.collected(tag)
 
-        def is_there(pairs: Sequence[Pair]) -> tuple[Pair, Buffer] | None:
-            return None if any(not self.has_arrived(source, tag) for source in collected.missing) else (pairs[0], b"")
+        def is_there() -> bool:
+            return all(self.has_arrived(source, tag) for source in collected.missing)
 
-        pairs = [(source, tag) for source in sorted(collected.missing)]
-        if pairs and is_there(pairs) is None:
-            self._wait(pairs, is_there)
+        self._wait_until(is_there, collected.missing, tag)
         with self._calling():
             self._sends.wait()  # nobody may read what the own frames refer to before it is there
         self._hand_on(self._relays.end(tag))

@@ -60,14 +60,6 @@ class LaneSender:
         """The calls that hand on frames of several sources."""
         return plan_relayed(frames, self._lane.filters)
 
-    def put(self, frames: Sequence[Outgoing]) -> None:
-        """Start to send frames.
-
-        Raises:
-            TransportError: if the service has refused earlier ones after all retries.
-        """
-        self.start(self.plan(frames))
-
     def start(self, requests: Iterable[Request]) -> None:
         """Start calls.
 

@@ -19,7 +19,6 @@ from partition.placement import REPLICATE, ROOT, Placement, Shard, Single
 from partition.samples import SOME_SAMPLES
 from partition.schedule import Chain, Transfer
 from partition.sizes import sized
-from partition.sparse.maps import rows_between
 from partition.sparse.plan import ChainPlan
 from partition.sparse.relays import Relay
 
@@ -206,8 +205,7 @@ def _chain(chain: Chain, plan: ChainPlan, graph: Graph, section: Section, number
     if plan.choice.inputs[0] == ROOT:
         piece = Shard(0 if mode == "batch" else 1)
         yield from end(source, *(("broadcast", ROOT, REPLICATE) if mode == "row" else ("scatter", ROOT, piece)))
-    for boundary in plan.boundaries:
-        between, relay = rows_between(boundary.held, boundary.wanted), plan.relays[boundary.number]
-        yield from rows(plan.layers[boundary.number - 1].name, between, relay)
+    for boundary, between in plan.between.items():
+        yield from rows(plan.layers[boundary - 1].name, between, plan.relays[boundary])
     if isinstance(plan.choice.outputs[0], Single):
         yield from end(target, "gather", Shard(0 if mode == "batch" else 1), ROOT)

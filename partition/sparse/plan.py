@@ -19,7 +19,7 @@ from partition.sparse.maps import rows_between
 from partition.sparse.merge import Merged, merge_rows
 from partition.sparse.messages import Boundary, in_order, widened
 from partition.sparse.ownership import kinds_of, partitioned_columns, partitioned_layers
-from partition.sparse.relays import Relay, relay_at
+from partition.sparse.relays import Relay, relay_of
 from partition.sparse.runs import Tolerated
 from partition.sparse.weights import Rows
 
@@ -103,9 +103,14 @@ class ChainPlan:
                 yield Boundary(i, fed, self.owned[i], self.kinds[i])
 
     @cached_property
+    def between(self) -> Mapping[int, NDArray[np.int64]]:
+        """[P, P] rows from rank to rank, by number of the boundary."""
+        return {boundary.number: rows_between(boundary.held, boundary.wanted) for boundary in self.boundaries}
+
+    @cached_property
     def relays(self) -> Mapping[int, Relay]:
         """Who hands on what the others send, by number of the boundary."""
-        return {boundary.number: relay_at(boundary) for boundary in self.boundaries}
+        return {number: relay_of(rows) for number, rows in self.between.items()}
 
     @cached_property
     def entry_traffic(self) -> NDArray[np.int64]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from costs.exchanged import relay_pays
-from partition.sparse.maps import rows_between
-from partition.sparse.messages import Boundary
 
 
 @dataclass(frozen=True)
@@ -28,14 +27,14 @@ class Relay:
 NOBODY = Relay()
 
 
-def relay_at(boundary: Boundary) -> Relay:
-    """The relay of an exchange, where that costs less.
+def relay_of(between: NDArray[np.int64]) -> Relay:
+    """The relay of an exchange of [P, P] rows from rank to rank, where that costs less.
 
     Always the last rank: who hands on is done first, and is not to be late in the next exchange. Rank 0 has the run to
     look after.
     """
-    travelling = rows_between(boundary.held, boundary.wanted) > 0
+    travelling = between > 0
     np.fill_diagonal(travelling, False)
     senders, readers = (np.flatnonzero(travelling.any(axis=axis)) for axis in (1, 0))
     on = relay_pays(senders.size, readers.size, int(travelling.sum()))
-    return Relay(len(boundary.held) - 1, tuple(senders.tolist()), on) if on else NOBODY
+    return Relay(len(between) - 1, tuple(senders.tolist()), on) if on else NOBODY

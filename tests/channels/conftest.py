@@ -24,7 +24,7 @@ from channels.folder import FolderChannel, FolderSettings
 from channels.hybrid import HybridChannel, HybridSettings
 from channels.memory import MemoryChannel, MemoryHub
 from channels.object import ObjectChannel, ObjectSettings
-from channels.parcel import pack_parcel
+from channels.parcel import frames_in, pack_parcel
 from channels.queue import QueueChannel, QueueSettings
 from channels.receive import Polling
 from channels.tags import Tag
@@ -173,6 +173,11 @@ class Harness:
 def in_parcel(slot: int, data: bytes) -> bytes:
     """Pack one frame, or what claims to be one, for a slot."""
     return pack_parcel([Outgoing(Key(0, slot, Tag(0)), data)])
+
+
+def frames_for(slot: int, data: bytes) -> list[bytes]:
+    """The frames of a parcel that are for a slot."""
+    return [frame for destination, frame in frames_in(data) if destination == slot]
 
 
 _EPOCHS = iter(range(10, 1 << 30, 10))  # every test is a later holder of the lane than those before it

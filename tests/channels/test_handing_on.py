@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
@@ -311,10 +311,13 @@ def test_a_part_of_a_newer_attempt_fences_who_hands_on_and_the_message_is_left(s
     assert services.sent == []
 
 
-def test_the_end_of_a_run_reaches_who_waits_to_hand_on(services: Services) -> None:
-    relay = services.queue(RELAY)
+@pytest.mark.parametrize("channel", [Services.queue, Services.object])
+def test_the_end_of_a_run_reaches_who_waits_to_hand_on(
+    services: Services, channel: Callable[[Services, int], Channel]
+) -> None:
+    relay = channel(services, RELAY)
     relay.relay(TAG, RELAY, [0, 1])
-    services.queue(0).abort("no room")
+    channel(services, 0).abort("no room")
     with pytest.raises(RunAborted, match="no room"):
         relay.hand_on(TAG)
 
@@ -458,14 +461,6 @@ def test_a_source_that_never_comes_is_named_at_the_deadline(services: Services) 
         relay.hand_on(TAG)
     assert time.monotonic() - started < 5
     assert (RELAY, "all") not in services.put
-
-
-def test_the_end_of_a_run_reaches_who_waits_to_put_what_all_have(services: Services) -> None:
-    relay = services.object(RELAY)
-    relay.relay(TAG, RELAY, [0, 1])
-    services.object(0).abort("no room")
-    with pytest.raises(RunAborted, match="no room"):
-        relay.hand_on(TAG)
 
 
 def test_a_broken_object_of_a_source_makes_nobody_wait_but_its_readers(services: Services) -> None:

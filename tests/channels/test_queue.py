@@ -17,7 +17,6 @@ from channels import receive
 from channels.background import Background
 from channels.config import ChannelConfig
 from channels.errors import ConfigError, TransportError
-from channels.parcel import frames_for
 from channels.publish import plan_requests
 from channels.queue import QueueChannel, QueueSettings
 from channels.receive import Polling, QueueReceiver
@@ -27,7 +26,7 @@ from channels.text import from_text, to_text
 from channels.topic import Lane, LaneSender
 from channels.transport import Incoming, Key, Outgoing
 from costs.limits import SNS_BATCH, SNS_PAYLOAD, SQS_BILLING_CHUNK
-from tests.channels.conftest import Clients
+from tests.channels.conftest import Clients, frames_for
 
 if TYPE_CHECKING:
     from types_boto3_sns.client import SNSClient
@@ -152,7 +151,7 @@ def publish(sns: FlakySns, tries: int = 4) -> list[float]:
     with ThreadPoolExecutor(1) as pool:
         calls = Background(pool)
         sender = LaneSender(cast("SNSClient", sns), NO_SQS, LANE, calls, Backoff(tries=tries), slept.append)
-        sender.put(frames(7_000, 8_000, 9_000))
+        sender.start(sender.plan(frames(7_000, 8_000, 9_000)))
         calls.wait()
     return slept
 
@@ -184,10 +183,10 @@ def test_a_send_that_failed_in_the_background_is_raised_by_a_later_one() -> None
         sender = LaneSender(
             cast("SNSClient", FlakySns([(["0"], True)])), NO_SQS, LANE, calls, Backoff(), lambda _s: None
         )
-        sender.put(frames(7_000, 8_000, 9_000))
+        sender.start(sender.plan(frames(7_000, 8_000, 9_000)))
         pool.submit(int).result()
         with pytest.raises(TransportError, match="after 1 tries"):
-            sender.put(frames(1))
+            sender.start(sender.plan(frames(1)))
 
 
 def test_deletes_that_fail_are_sent_again() -> None:

@@ -27,7 +27,7 @@ from bundle.store import FolderStore
 from channels import ChannelConfig, MemoryChannel, MemoryHub, Tag
 from channels.errors import ChannelError
 from channels.frame import MAC_BYTES
-from channels.parcel import frames_for, pack_parcel
+from channels.parcel import frames_in, pack_parcel
 from channels.tags import ABORT
 from channels.tensors import LiveTensor, Tensor
 from channels.transport import Incoming, Key, Outgoing
@@ -124,7 +124,7 @@ def parcel_seeds() -> list[bytes]:
 def check_parcel(data: bytes) -> None:
     """Its frames for a slot, each of which is then taken in."""
     try:
-        frames = frames_for(0, data)
+        frames = [frame for slot, frame in frames_in(data) if slot == 0]
     except ChannelError:
         return
     for frame in frames:
