@@ -24,10 +24,11 @@ from channels.base import RELAYING, Channel
 from channels.config import ChannelConfig, ChannelHooks
 from channels.exchange_folder import ExchangeFolder
 from channels.frame import OVERHEAD_BYTES
-from channels.object_reader import ObjectReader
+from channels.object_reader import Found, ObjectReader
 from channels.parcel import pack_parcel
 from channels.relay import MOST_OBJECT_BYTES, Relays
-from channels.schedule import Backoff, Schedule, Waiting
+from channels.schedule import Answer, Backoff, Schedule, Waiting
+from channels.stamped import pack_stamped
 from channels.tags import ABORT, Tag
 from channels.transport import Incoming, Key, Outgoing, tag_of
 
@@ -110,11 +111,14 @@ class ObjectChannel(Channel):
         self._sent[tag] = parts
         while len(self._sent) > KEPT_TAGS or (len(self._sent) > 1 and _bytes(self._sent) > KEPT_BYTES):
             del self._sent[next(iter(self._sent))]
-        self._puts.start(self._folder.put, self._name(self.config.slot, tag), pack_parcel(list(parts.values())))
+        self._start_put(self._name(self.config.slot, tag), list(parts.values()))
+
+    def _start_put(self, name: str, frames: Sequence[Outgoing]) -> None:
+        self._puts.start(self._folder.put, name, pack_stamped(frames, self.hooks.clock()))
 
     def _price(self, batch: Sequence[Outgoing]) -> list[tuple[str, int]]:
         by_tag = groupby(sorted(batch, key=tag_of), tag_of)
-        return [("s3:PutObject", len(pack_parcel(list(frames)))) for _, frames in by_tag]
+        return [("s3:PutObject", len(pack_stamped(list(frames), self.hooks.clock()))) for _, frames in by_tag]
 
     def relay(self, tag: Tag, slot: int, sources: Sequence[int], on: Sequence[str] = RELAYING) -> None:
         """As the base class has it. What a source has that is large, readers get from it directly."""
@@ -134,7 +138,7 @@ class ObjectChannel(Channel):
             return
         collected = self._relays.collected(tag)
         self._wait_until(lambda: not collected.missing, collected.missing, tag)
-        self._puts.start(self._folder.put, self._relayed_name(tag), pack_parcel(self._relays.end(tag)))
+        self._start_put(self._relayed_name(tag), self._relays.end(tag))
 
     # Receiving
 
@@ -176,40 +180,49 @@ class ObjectChannel(Channel):
     def _ask_abort(self) -> list[Incoming]:
         notice = self._reader.read(self._name(self.config.slot, Tag(ABORT)))
         self._abort.missed(self.hooks.clock())
-        return [] if notice is None else [Incoming(notice)]
+        return [Incoming(frame) for _, frame in notice.frames] if notice else []
 
     def _ask_expected(self, expected: Sequence[Key]) -> list[Incoming]:
         sentinel = self._schedule.sentinel(expected)
         first = self._read(sentinel)
-        self._schedule.asked(sentinel, first is not None, self.hooks.clock())
         if first is None:
+            self._schedule.missed(self.hooks.clock())
             return []
         others = [key for key in expected if key != sentinel]
         answers = list(self._pool.map(self._read, others))
-        late = [key for key, frames in zip(others, answers, strict=True) if frames is None]
-        self._schedule.missing(late, self.hooks.clock())
-        return [Incoming(frame) for frames in (first, *answers) for frame in frames or ()]
+        late = [key.source for key, answer in zip(others, answers, strict=True) if answer is None]
+        there = [first, *(answer for answer in answers if answer is not None)]
+        self._schedule.found([answer for answer, _ in there], late, self.hooks.clock())
+        return [Incoming(frame) for _, frames in there for frame in frames]
 
-    def _read(self, key: Key) -> list[bytes] | None:
+    def _read(self, key: Key) -> tuple[Answer, list[bytes]] | None:
         """The frames for this slot of what a key names; None if it is not there yet."""
+        asked_s = self.hooks.clock()
+        found = self._look(key)
+        if found is None:
+            return None
+        return Answer(key.source, asked_s, found.put_s), [
+            frame for slot, frame in found.frames if slot == self.config.slot
+        ]
+
+    def _look(self, key: Key) -> Found | None:
         relay, name = self._relays.by_tag.get(key.tag), self._name(key.source, key.tag)
         if relay is None:
-            frame = self._reader.read(name, key.source)
-            return None if frame is None else [frame]
+            return self._reader.read(name, key.source)
         if relay == self.config.slot:
             return self._collect(key, name)
-        frames = self._reader.read_all(self._relayed_name(key.tag))
-        if frames is not None:
+        found = self._reader.read_all(self._relayed_name(key.tag))
+        if found is not None:
             del self._relays.by_tag[key.tag]  # what is not in it is asked for directly
-        return frames
+        return found
 
-    def _collect(self, key: Key, name: str) -> list[bytes] | None:
-        parts = self._reader.read_for_all(name, key.source, MOST_OBJECT_BYTES)
-        if parts is None:
-            return None
-        others = [Outgoing(Key(key.source, slot, key.tag), data) for slot, data in parts if slot != self.config.slot]
-        self._relays.collected(key.tag).add(others, key.source)
-        return [frame for slot, frame in parts if slot == self.config.slot]
+    def _collect(self, key: Key, name: str) -> Found | None:
+        found = self._reader.read_for_all(name, key.source, MOST_OBJECT_BYTES)
+        if found is not None:
+            parts = [(slot, data) for slot, data in found.frames if slot != self.config.slot]
+            others = [Outgoing(Key(key.source, slot, key.tag), data) for slot, data in parts]
+            self._relays.collected(key.tag).add(others, key.source)
+        return found
 
     # Ending
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from channels.errors import FrameError
-from channels.parcel import Part, parcel_index
+from channels.parcel import Part
 from channels.retry import service_errors
+from channels.stamped import stamped_index
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -21,6 +23,18 @@ NO_FRAME = b""
 # Bytes within a region are free, requests are not: read ahead while that takes no longer than a second request would.
 LEAST_FIRST_BYTES = 64 << 10
 MOST_FIRST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an object has for somebody.
+
+    frames: (slot, frame); a frame for several slots is one object. NO_FRAME: there was something else.
+    put_s:  when it was put, in seconds of its writer's clock; None if it does not say.
+    """
+
+    frames: list[tuple[int, bytes]]
+    put_s: float | None = None
 
 
 class ObjectReader:
@@ -36,19 +50,18 @@ class ObjectReader:
         self._max_bytes = max_bytes
         self._reach: dict[str, int] = {}
 
-    def read_all(self, name: str) -> list[bytes] | None:
+    def read_all(self, name: str) -> Found | None:
         """Return all frames for this slot of what a relay made; None if there is no such object yet.
 
         Raises:
             TransportError: if the service refuses the call after all retries.
         """
-        found = self._parts(name, "relayed", lambda parts: [part for part in parts if part.slot == self._slot])
-        return None if found is None else [data for _, data in found]
+        return self._parts(name, "relayed", lambda parts: [part for part in parts if part.slot == self._slot])
 
-    def read_for_all(self, name: str, source: int, most: int) -> list[tuple[int, bytes]] | None:
-        """Return (slot, frame) of a source's parcel; those for this slot only, if it has more than `most` bytes.
+    def read_for_all(self, name: str, source: int, most: int) -> Found | None:
+        """Return the frames of a source's parcel; those for this slot only, if it has more than `most` bytes.
 
-        None if there is no such object yet. A frame for several slots is one object.
+        None if there is no such object yet.
 
         Raises:
             TransportError: if the service refuses the call after all retries.
@@ -60,17 +73,15 @@ class ObjectReader:
 
         return self._parts(name, f"whole {source}", wanted)
 
-    def _parts(
-        self, name: str, kind: str, wanted: Callable[[Sequence[Part]], list[Part]]
-    ) -> list[tuple[int, bytes]] | None:
-        """(slot, frame) of some parts of a parcel. kind: of parcel; the next one of it is taken to be as large."""
+    def _parts(self, name: str, kind: str, wanted: Callable[[Sequence[Part]], list[Part]]) -> Found | None:
+        """Some parts of a parcel. kind: of parcel; the next one of it is taken to be as large."""
         try:
             found = self._with_index(name, self._first_bytes(kind))
         except FrameError:
-            return []
+            return Found([])
         if found is None:
             return None
-        data, index = found
+        data, put_s, index = found
         parts = [part for part in wanted(index) if part.end - part.start <= self._max_bytes]
         self._reach[kind] = max((part.end for part in parts), default=0)
         further = [part for part in parts if part.end > len(data)]
@@ -82,10 +93,10 @@ class ObjectReader:
             else data[part.start : part.end]
             for part in parts
         }
-        return [(part.slot, frames[part.start, part.end]) for part in parts]
+        return Found([(part.slot, frames[part.start, part.end]) for part in parts], put_s)
 
-    def _with_index(self, name: str, first_bytes: int) -> tuple[bytes, list[Part]] | None:
-        """The start of a parcel, and its index, for which more is read if it is longer than `first_bytes`.
+    def _with_index(self, name: str, first_bytes: int) -> tuple[bytes, float, list[Part]] | None:
+        """The start of a parcel, its time and its index, for which more is read if it is longer than `first_bytes`.
 
         Raises:
             FrameError: if it has none.
@@ -94,13 +105,13 @@ class ObjectReader:
         if data is None:
             return None
         try:
-            return data, parcel_index(data)
+            return data, *stamped_index(data)
         except FrameError:
             if not first_bytes == len(data) < MOST_FIRST_BYTES:
                 raise
         return self._with_index(name, MOST_FIRST_BYTES)
 
-    def read(self, name: str, source: int = -1) -> bytes | None:
+    def read(self, name: str, source: int = -1) -> Found | None:
         """Return the frame for this slot; None if there is none yet, NO_FRAME where there is something else.
 
         source: whose parcel it is; the next one of the same source is taken to be as large.
@@ -110,16 +121,18 @@ class ObjectReader:
         """
         kind = f"own {source}"
         data = self._get(name, 0, self._first_bytes(kind))
-        if not data:
-            return data
+        if data is None:
+            return None
         try:
-            part = next((part for part in parcel_index(data) if part.slot == self._slot), None)
+            put_s, index = stamped_index(data)
         except FrameError:
-            return NO_FRAME
+            return Found([(self._slot, NO_FRAME)])
+        part = next((part for part in index if part.slot == self._slot), None)
         if part is None:
             return None
         self._reach[kind] = part.end
-        return self._frame(name, data, part)
+        frame = self._frame(name, data, part)
+        return None if frame is None else Found([(self._slot, frame)], put_s)
 
     def _first_bytes(self, kind: str) -> int:
         return min(max(LEAST_FIRST_BYTES, self._reach.get(kind, 0) * 5 // 4), MOST_FIRST_BYTES)

@@ -44,14 +44,14 @@ def pack_parcel(frames: Sequence[Outgoing]) -> bytes:
     return b"".join((pack_uints(index), *data))
 
 
-def parcel_index(data: bytes | memoryview) -> list[Part]:
-    """Read the index at the start of a parcel, of which the end may be missing.
+def parcel_index(data: bytes | memoryview, at: int = 0) -> list[Part]:
+    """Read the index of a parcel that begins at `at`, of which the end may be missing; its parts are places in `data`.
 
     Raises:
         FrameError: if the index itself is not whole, or has more than MAX_PARTS parts.
     """
     try:
-        (count,), at = read_uints(data, 0, 1)
+        (count,), at = read_uints(data, at, 1)
         if count > MAX_PARTS:
             raise FrameError(f"parcel: expected at most {MAX_PARTS} parts, got {count}")
         numbers, at = read_uints(data, at, 2 * count)

@@ -4,21 +4,29 @@ Ranks go in step, and all messages of a step are needed. So one is asked for at 
 came last in the step before, and not before the time that the last steps took; once one is there, the others mostly
 are, and are asked for at once.
 
-Who waits makes the others wait, who take that for what a step takes. So the time is forgotten faster than it is
-learned, and the first one is not learned at all from a rank that comes late: a second of a function costs as much as 80
-questions. What a step takes depends on what is waited for, so there is a schedule for each kind of message.
+What was found says when it was put, by its writer's clock. Of the last questions that found something, the one that
+came soonest after that tells from when on this writer's objects are found, by the own clock; so who asked too late
+knows by how much, and asks sooner the next time. Else who waits would make the others wait, who would take that for
+what a step takes. That depends on what is waited for, so there is a schedule for each kind of message.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from channels.transport import Key
 
-# What is found at the first question may have been there for long: less time then. Else at most so much more.
-FALL, RISE = 0.8, 1.2
+# How much of what a step took goes into what one is taken to take.
+SHARE = 0.2
+UNCOUNTED = 2
+# Of it where no question was in vain, so that a writer whose objects were never asked for soon is tried.
+SOONER = 0.95
+# Questions that tell from when on a writer's objects are found: a clock that is another from one step to the next, as
+# that of a process that goes on for another may be, is believed after as many.
+REMEMBERED = 16
 # The first delay after a miss, of the usual time.
 AGAIN = 1 / 8
 
@@ -52,20 +60,35 @@ class Backoff:
         self.due_s = now + self.delay_s * random.uniform(0.5, 1.0)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """A question that found something.
+
+    asked_s: when it was asked. put_s: when that was put, by the clock of `source`; None if it is not known.
+    """
+
+    source: int
+    asked_s: float
+    put_s: float | None
+
+
 @dataclass
 class Schedule:
     """What to ask for, and when.
 
-    usual_s: how long the first question of a step waits, at most cap_s: what a step has lately taken to come. Less
-             where that was long enough, so that a run which becomes faster is followed.
+    usual_s: how long the first question of a step waits: what a step has lately taken to come, each at most cap_s. The
+             first steps are not counted: ranks do not begin at the same time, and who comes late finds the others' at
+             once, or has been waited for in the second.
     """
 
     waiting: Waiting
     usual_s: float = 0.0
+    _steps: int = 0
     _last_source: int = -1
     _misses: int = 0
     _step: tuple[int, int] | None = None
     _started_s: float = 0.0
+    _delays: dict[int, deque[float]] = field(default_factory=dict)
     _next: Backoff = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,7 +99,7 @@ class Schedule:
         step = (keys[0].tag.step, keys[0].tag.micro_batch)
         if step != self._step:
             self._step, self._started_s, self._misses = step, now, 0
-            self._next = Backoff(self.waiting, now + min(self.usual_s, self.waiting.cap_s), AGAIN * self.usual_s)
+            self._next = Backoff(self.waiting, now + self.usual_s, AGAIN * self.usual_s)
 
     @property
     def due_s(self) -> float:
@@ -88,21 +111,32 @@ class Schedule:
         first = next((i for i, key in enumerate(keys) if key.source == self._last_source), 0)
         return keys[(first + self._misses) % len(keys)]
 
-    def asked(self, key: Key, found: bool, now: float) -> None:
-        """Note the answer about the sentinel."""
-        if not found:
-            self._misses += 1
-            self._next.missed(now)
-            return
-        took_s = now - self._started_s
-        learned_s = min(took_s, RISE * self.usual_s + self.waiting.start_s)
-        self.usual_s = learned_s if self._misses else FALL * self.usual_s
-        self._last_source, self._misses = key.source, 0
+    def missed(self, now: float) -> None:
+        """Note that the sentinel was not there."""
+        self._misses += 1
+        self._next.missed(now)
 
-    def missing(self, keys: Iterable[Key], now: float) -> None:
-        """Note which of the others were not there when the sentinel was."""
-        late = next(iter(keys), None)
-        if late is not None:
-            self._last_source = late.source
+    def found(self, answers: Sequence[Answer], late: Sequence[int], now: float) -> None:
+        """Note the sentinel's answer, and those of the others; late: sources of which nothing was there yet."""
+        since = {answer.source: self._there_s(answer) for answer in answers}
+        self._last_source, self._misses = max(since, key=since.__getitem__), 0
+        if late:
+            self._last_source = late[0]
             self._next = Backoff(self.waiting, now)
             self._next.missed(now)
+        else:
+            self._learn(max(since.values()) - self._started_s)
+
+    def _learn(self, took_s: float) -> None:
+        took_s *= 1.0 if self._next.delay_s else SOONER
+        if self._steps >= UNCOUNTED:
+            self.usual_s += SHARE * (min(max(0.0, took_s), self.waiting.cap_s) - self.usual_s)
+        self._steps += 1
+
+    def _there_s(self, answer: Answer) -> float:
+        """From when on a question had found what this one did, by the own clock."""
+        if answer.put_s is None or not self._steps:
+            return answer.asked_s
+        delays = self._delays.setdefault(answer.source, deque(maxlen=REMEMBERED))
+        delays.append(answer.asked_s - answer.put_s)
+        return answer.put_s + min(delays)

@@ -230,7 +230,9 @@ def _object(cloud: Clients, bucket: str) -> Harness:
     def inject(config: ChannelConfig, name: tuple[int, int, int], slot: int, data: bytes | str) -> None:
         source, step, micro_batch = name
         key = f"runs/{config.run_id}/x/{config.attempt}-{config.epoch}/{step}/{micro_batch}/{source}"
-        cloud.s3.put_object(Bucket=bucket, Key=key, Body=data if isinstance(data, str) else in_parcel(slot, data))
+        cloud.s3.put_object(
+            Bucket=bucket, Key=key, Body=data if isinstance(data, str) else b"\0" + in_parcel(slot, data)
+        )
 
     return Harness(
         "object",

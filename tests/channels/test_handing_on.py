@@ -22,13 +22,14 @@ from channels.errors import ChannelTimeout, Fenced, RunAborted
 from channels.frame import Frame, Header, pack_frame, run_tag
 from channels.hybrid import HybridChannel, HybridSettings
 from channels.object import ObjectChannel, ObjectSettings
-from channels.object_reader import LEAST_FIRST_BYTES, ObjectReader
+from channels.object_reader import LEAST_FIRST_BYTES, Found, ObjectReader
 from channels.parcel import frames_in, pack_parcel
 from channels.publish import DATA, LARGEST_BYTES, NO_BODY, RELAYED_BODY, Request, plan_relayed
 from channels.queue import QueueChannel, QueueSettings
 from channels.receive import Polling
 from channels.relay import MOST_MESSAGE_BYTES, MOST_OBJECT_BYTES
 from channels.schedule import Waiting
+from channels.stamped import pack_stamped
 from channels.tags import Tag
 from channels.transport import Key, Outgoing
 from costs import Meter
@@ -478,7 +479,7 @@ def test_a_broken_object_of_a_source_makes_nobody_wait_but_its_readers(services:
 def test_an_index_that_is_longer_than_what_is_read_at_first_is_read_whole() -> None:
     ranks = 200
     frames = [Outgoing(Key(src, dst, TAG), bytes(80)) for dst in range(ranks) for src in range(ranks)]
-    parcel = pack_parcel(frames[: 1 << 15])
+    parcel = pack_stamped(frames[: 1 << 15], 7.5)
 
     class OneObject:
         def __init__(self) -> None:
@@ -490,8 +491,8 @@ def test_an_index_that_is_longer_than_what_is_read_at_first_is_read_whole() -> N
 
     s3 = OneObject()
     reader = ObjectReader(cast(Any, s3), "bucket", 2, 1 << 20)
-    assert reader.read_all("all") == [bytes(80)] * ranks
+    assert reader.read_all("all") == Found([(2, bytes(80))] * ranks, 7.5)
     assert 2 * len(frames[: 1 << 15]) >= LEAST_FIRST_BYTES
-    assert reader.read_all("all") == [bytes(80)] * ranks
+    assert reader.read_all("all") == Found([(2, bytes(80))] * ranks, 7.5)
     assert s3.gets <= 4
     assert reader.read_all("none") is None
