@@ -47,7 +47,8 @@ class ObjectSettings:
     prefix:  the run's own, "runs/<run_id>/x/": all that is exchanged lies under it, and cleaning up empties it.
     threads: GETs or PUTs at the same time.
     relays:  whether `relay` has an effect; the same for all slots of a run.
-    waiting, abort_waiting: for a message; for the notice that the run is over.
+    waiting, abort_waiting: for a message; for the notice that the run is over, when a message does not come.
+    abort_s: how long nobody asks for that notice while messages come, at most: it is a GET as well.
     """
 
     bucket: str
@@ -56,6 +57,7 @@ class ObjectSettings:
     relays: bool = True
     waiting: Waiting = field(default_factory=Waiting)
     abort_waiting: Waiting = field(default_factory=lambda: Waiting(start_s=0.5, cap_s=2.0))
+    abort_s: float = 5.0
     backoff: retry.Backoff = field(default_factory=retry.Backoff)
 
 
@@ -76,8 +78,8 @@ class ObjectChannel(Channel):
         self._reader = ObjectReader(s3, settings.bucket, config.slot, self.max_payload + OVERHEAD_BYTES)
         self._schedules: dict[int | None, Schedule] = {}
         self._schedule = Schedule(settings.waiting)
-        self._abort = Backoff(settings.abort_waiting, self.hooks.clock())
-        self._abort.missed(self.hooks.clock())
+        self._abort = Backoff(settings.abort_waiting, 0.0)
+        self._abort_asked_s = self.hooks.clock()
 
     @property
     def max_payload(self) -> int:
@@ -157,7 +159,10 @@ class ObjectChannel(Channel):
         """There is a schedule for what sources send, one for what this slot hands on, and one for what another does."""
         relay = self._relays.by_tag.get(asked[0].tag)
         self._schedule = self._schedules.setdefault(relay, Schedule(self._settings.waiting))
-        self._schedule.begin(asked, self.hooks.clock())
+        now, settings = self.hooks.clock(), self._settings
+        if self._schedule.begin(asked, now):
+            due_s = min(now + settings.abort_waiting.start_s, self._abort_asked_s + settings.abort_s)
+            self._abort = Backoff(settings.abort_waiting, due_s)
 
     def _asked(self, expected: Sequence[Key]) -> list[Key]:
         """What to ask for, each once."""
@@ -179,14 +184,15 @@ class ObjectChannel(Channel):
 
     def _ask_abort(self) -> list[Incoming]:
         notice = self._reader.read(self._name(self.config.slot, Tag(ABORT)))
-        self._abort.missed(self.hooks.clock())
+        self._abort_asked_s = self.hooks.clock()
+        self._abort.missed(self._abort_asked_s)
         return [Incoming(frame) for _, frame in notice.frames] if notice else []
 
     def _ask_expected(self, expected: Sequence[Key]) -> list[Incoming]:
-        sentinel = self._schedule.sentinel(expected)
+        sentinel, asked_s = self._schedule.sentinel(expected), self.hooks.clock()
         first = self._read(sentinel)
         if first is None:
-            self._schedule.missed(self.hooks.clock())
+            self._schedule.missed(sentinel, asked_s, self.hooks.clock())
             return []
         others = [key for key in expected if key != sentinel]
         answers = list(self._pool.map(self._read, others))
