@@ -23,6 +23,7 @@ RUN_TAG_BYTES = 4
 
 # attempt, epoch, step (zigzag), micro-batch, source, destination, chunk, chunks, total bytes
 _WIDTHS = (32, 64, 32, 32, 16, 16, 32, 32, 64)
+_LEAST_WIDTH = min(_WIDTHS)
 EVERY = (1 << 16) - 1
 """Destination of a frame that goes to several slots as it is."""
 _FIXED_BYTES = len(MAGIC) + RUN_TAG_BYTES
@@ -119,7 +120,7 @@ def _parse_header(data: memoryview) -> tuple[Header, int]:
         numbers, end = read_uints(data, _FIXED_BYTES, len(_WIDTHS))
     except ValueError as error:
         raise FrameError(f"frame header: {error}") from error
-    if any(number >> width for number, width in zip(numbers, _WIDTHS, strict=True)):
+    if max(numbers) >> _LEAST_WIDTH and any(n >> width for n, width in zip(numbers, _WIDTHS, strict=True)):
         raise FrameError(f"frame header: expected numbers of {_WIDTHS} bits, got {numbers}")
     attempt, epoch, step, micro_batch, *rest = numbers
     return Header(bytes(data[len(MAGIC) : _FIXED_BYTES]), attempt, epoch, Tag(_unzigzag(step), micro_batch), *rest), end

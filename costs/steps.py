@@ -20,6 +20,8 @@ class StepMeter:
 
     def enter(self, step: int | None) -> None:
         """A step begins, and the one before has ended; None: no step does."""
+        if step == self._step:
+            return
         now = self._meter.snapshot()
         if self._step is not None and (made := subtract(now, self._before)):
             self.counts[self._step] = merge(self.counts.get(self._step, {}), made)

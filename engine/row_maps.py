@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -26,10 +27,20 @@ class RowMaps:
     send: tuple[NDArray[np.int32], ...]
     recv: tuple[NDArray[np.int32], ...]
 
-    @property
+    @cached_property
     def highest_sent(self) -> int:
         """Highest local row number that is read; -1 if none."""
         return max((int(rows.max()) for rows in self.send if rows.size), default=-1)
+
+    @cached_property
+    def kept(self) -> tuple[NDArray[np.int32] | None, ...]:
+        """Which rows of those that come from the i-th rank are kept; None = all."""
+        return tuple(None if (rows >= 0).all() else np.flatnonzero(rows >= 0).astype(np.int32) for rows in self.recv)
+
+    @cached_property
+    def places(self) -> tuple[NDArray[np.int32], ...]:
+        """Positions in the output of the rows that are kept."""
+        return tuple(rows if kept is None else rows[kept] for rows, kept in zip(self.recv, self.kept, strict=True))
 
 
 def row_maps(exchange: Exchange, weights: Mapping[str, NDArray[np.generic]]) -> RowMaps:

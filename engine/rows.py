@@ -61,12 +61,12 @@ def exchange_rows(
         if take is None:
             take = _taker(exchange, _rowless(exchange, part))
         _check(part, take(_NO_ROWS), maps.recv[at[rank]].size, _axis(exchange, part), rank)
-        kept[rank] = _kept(exchange, part, maps.recv[at[rank]])
+        kept[rank] = _kept(exchange, part, maps.kept[at[rank]])
         del part  # before the next one is decoded
     assert take is not None, "_check_maps: a rank that holds nothing gets something"
     nothing = take(_NO_ROWS)
-    kept[port.rank] = _kept(exchange, take(maps.send[at[port.rank]]), maps.recv[at[port.rank]])
-    return _placed(exchange, nothing, kept, [rows[rows >= 0] for rows in maps.recv])
+    kept[port.rank] = _kept(exchange, take(maps.send[at[port.rank]]), maps.kept[at[port.rank]])
+    return _placed(exchange, nothing, kept, maps.places)
 
 
 def _placed_as_they_come(
@@ -83,11 +83,11 @@ def _placed_as_they_come(
     awaited = {rank for rank, i in at.items() if rank != port.rank and maps.recv[i].size}
 
     def add(rank: int, part: Tensor) -> None:
-        rows = maps.recv[at[rank]]
-        _check(part, nothing, rows.size, 1, rank)
-        kept = _kept(exchange, part, rows)
+        i = at[rank]
+        _check(part, nothing, maps.recv[i].size, 1, rank)
+        kept = _kept(exchange, part, maps.kept[i])
         assert isinstance(kept, LiveTensor), "_check: all parts are what the own one is"
-        arriving.add(Part(at[rank], rows[rows >= 0], kept))
+        arriving.add(Part(i, maps.places[i], kept))
         awaited.discard(rank)
         if awaited and arriving.is_much and not port.is_any_here(awaited):
             ahead.advance(arriving)
@@ -105,11 +105,9 @@ def _rowless(exchange: Exchange, part: Tensor) -> Tensor:
     return _taker(exchange, part)(_NO_ROWS)
 
 
-def _kept(exchange: Exchange, part: Tensor, rows: NDArray[np.int32]) -> Tensor:
-    """The rows of a part that have a place in the output."""
-    if (rows >= 0).all():
-        return part
-    return _taker(exchange, part, views=False)(np.flatnonzero(rows >= 0).astype(np.int32))
+def _kept(exchange: Exchange, part: Tensor, rows: NDArray[np.int32] | None) -> Tensor:
+    """The rows of a part that have a place in the output; None: all have."""
+    return part if rows is None else _taker(exchange, part, views=False)(rows)
 
 
 def _messages(

@@ -53,6 +53,8 @@ class SparseLayer:
         self._copies = copies
         self._library = library
         self._order = near_rows(matrix)
+        dtype = matrix.values.dtype
+        self._native_type = dtype if library is not None and dtype.name in library.layer else None
 
     @property
     def rows(self) -> int:
@@ -113,9 +115,7 @@ class SparseLayer:
 
     def _is_native(self, x: Array) -> bool:
         """Whether C knows the types."""
-        return (
-            self._library is not None and x.dtype == self._matrix.values.dtype and x.dtype.name in self._library.layer
-        )
+        return x.dtype == self._native_type if self._native_type is not None else False
 
     def _by_library(
         self, library: NativeLibrary, order: NDArray[np.int32], x: Array, tail: Tail, values: Array

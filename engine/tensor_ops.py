@@ -136,6 +136,8 @@ def non_finite_samples(values: NDArray[np.generic]) -> NDArray[np.int64]:
     if np.issubdtype(values.dtype, np.integer) or values.dtype == np.bool_:
         return np.zeros(0, np.int64)
     with np.errstate(all="ignore"):
+        if np.isfinite(values.sum()):
+            return np.zeros(0, np.int64)
         suspects = np.flatnonzero(~np.isfinite(values.sum(axis=0)))  # finite values may overflow: look again
     if not suspects.size:
         return suspects
