@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
@@ -12,6 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from engine.cores import usable_cores
 from engine.errors import KernelError, ProgramError
 from engine.onnx_types import to_numpy, to_ort
 from engine.session_settings import SessionSettings
@@ -20,11 +20,6 @@ SHARD_LOCATION = "shard"  # what the external data of a sub-graph's initializers
 _LOG_ERROR = 3
 # onnxruntime has no class of its own for it: its arena's words, and the allocator's.
 _NO_MEMORY = re.compile(r"failed to allocate memory|bad_alloc|out of memory", re.IGNORECASE)
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 class Session:

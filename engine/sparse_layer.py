@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.cores import core_threads
 from engine.csr import Csr, rows_of
 from engine.jagged import Jagged, jagged_from_csr, multiply
 from engine.native import NativeLibrary
@@ -41,18 +42,30 @@ class Tail:
                 limit(values, values.dtype.type(bound), out=values)
 
 
+# What a thread multiplies at least, some 2 ms: to wake one takes a twentieth of that.
+LEAST_WORK = 4 << 20
+
+
 class SparseLayer:
     """A matrix that is ready to be multiplied.
 
     library: the functions in C; None = numpy alone.
     copies:  [cols] how many equal features each feature of x stands for, of which a row may read some; None = one.
+    threads: of the functions in C, at most; each computes other rows, so the bits are the same.
     """
 
-    def __init__(self, matrix: Csr, library: NativeLibrary | None, copies: NDArray[np.int32] | None = None) -> None:
+    def __init__(
+        self,
+        matrix: Csr,
+        library: NativeLibrary | None,
+        copies: NDArray[np.int32] | None = None,
+        threads: int = 1,
+    ) -> None:
         self._matrix = matrix
         self._copies = copies
         self._library = library
         self._order = near_rows(matrix)
+        self._threads = threads
         dtype = matrix.values.dtype
         self._native_type = dtype if library is not None and dtype.name in library.layer else None
 
@@ -120,7 +133,25 @@ class SparseLayer:
     def _by_library(
         self, library: NativeLibrary, order: NDArray[np.int32], x: Array, tail: Tail, values: Array
     ) -> NDArray[np.bool_]:
-        """Compute the rows of `order`; which samples they keep alive."""
+        """Compute the rows of `order`, in several threads where it is much; which samples they keep alive."""
+        parts = self._parts(order, x.shape[1])
+        compute = functools.partial(self._rows_by_library, library, x=x, tail=tail, values=values)
+        if len(parts) == 1:
+            return compute(order)
+        return np.asarray(np.logical_or.reduce(list(core_threads().map(compute, parts))))
+
+    def _parts(self, order: NDArray[np.int32], live: int) -> list[NDArray[np.int32]]:
+        """The rows in as many parts of equal work as threads are worth while."""
+        count = min(self._threads, self._matrix.values.size * live // LEAST_WORK)
+        if count < 2:
+            return [order]
+        work = np.cumsum(np.diff(self._matrix.indptr)[order])
+        cuts = np.searchsorted(work, work[-1] * np.arange(1, count) / count) if work.size else []
+        return np.split(order, cuts)
+
+    def _rows_by_library(
+        self, library: NativeLibrary, order: NDArray[np.int32], x: Array, tail: Tail, values: Array
+    ) -> NDArray[np.bool_]:
         matrix, live = self._matrix, x.shape[1]
         alive = np.zeros(live, np.uint8)
         bias = None if tail.bias is None else np.ascontiguousarray(tail.bias, x.dtype)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channels.tensors import LiveTensor
+from engine.cores import usable_cores
 from engine.csr import csr
 from engine.errors import KernelError
 from engine.kernels.registry import KernelCall
@@ -26,7 +27,7 @@ def prepared_layer(call: KernelCall) -> SparseLayer:
 
 def _layer(call: KernelCall) -> SparseLayer:
     matrix = csr(call.weight(0), call.weight(1), call.weight(2))
-    return SparseLayer(matrix, native_library(), _copies(call) if _is_merged(call) else None)
+    return SparseLayer(matrix, native_library(), _copies(call) if _is_merged(call) else None, usable_cores())
 
 
 def _is_merged(call: KernelCall) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.auto import COLD_S, Alone, Theirs, auto_line, auto_markdown, measure_alone, read_theirs
 
-ALONE = Alone(1024, 2.0, 100_000_000, 1 << 30, 1_000, 19_000, 4e9, 10, 10)
+ALONE = Alone(1024, 2.0, 1.8, 100_000_000, 1 << 30, 1_000, 19_000, 4e9, 10, 10)
 
 
 def test_the_price_is_all_seconds_at_the_memory_that_was_needed() -> None:
@@ -19,6 +21,14 @@ def test_the_price_is_all_seconds_at_the_memory_that_was_needed() -> None:
     assert line["usd_ours"] == pytest.approx(seconds * 1769 / 1024 * 1.66667e-5 + 2e-7 + 10 * 4e-7 + 3 * 5e-6)
     assert line["usd_ours_without_dropping"] - line["usd_ours"] == pytest.approx(18 * 4.0 * 1769 / 1024 * 1.66667e-5)
     assert "1/" in auto_markdown([line])
+
+
+def test_a_function_of_more_memory_computes_on_as_many_cores_as_were_busy_here_and_it_has() -> None:
+    two = replace(ALONE, peak_bytes=3 << 30)
+    assert auto_line(two, Theirs(0.02, 2e9))["compute_s"] == pytest.approx(4.0 / 1.8)
+    assert auto_line(replace(two, cores=9.0), Theirs(0.02, 2e9))["compute_s"] == pytest.approx(
+        4.0 / (math.ceil(3 * 1024 * 1.15) / 1769)
+    )
 
 
 def test_their_rate_is_that_of_a_whole_cpu(tmp_path: Path) -> None:

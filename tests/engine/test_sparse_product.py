@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.csr import csr
+from engine.csr import Csr, csr
 from engine.errors import ProgramError
 from engine.native import NativeLibrary, native_library
 from engine.native.library import ARCHITECTURES, cpu_features, library_file, load_library
-from engine.sparse_layer import SparseLayer, Tail
+from engine.sparse_layer import LEAST_WORK, SparseLayer, Tail
 from tests.engine.sparse_contract import Array, Matrix, SparseProductContract, random_matrix
 
 
@@ -26,8 +26,12 @@ def libraries() -> Iterator[NativeLibrary]:
         yield load_library(path, "_avx2")
 
 
+def csr_of(matrix: Matrix) -> Csr:
+    return csr(matrix.indptr, matrix.indices, matrix.values)
+
+
 def layer(matrix: Matrix, library: NativeLibrary | None) -> SparseLayer:
-    return SparseLayer(csr(matrix.indptr, matrix.indices, matrix.values), library)
+    return SparseLayer(csr_of(matrix), library)
 
 
 class TestNumpy(SparseProductContract):
@@ -73,6 +77,36 @@ class TestNative(SparseProductContract):
                     part = np.zeros_like(expected)
                     layer(matrix, chosen).some(some, x, tail, part)
                     np.testing.assert_array_equal(part, np.where(some[:, None], expected, 0))
+
+    @settings(deadline=None)
+    @given(st.integers(0, 70), st.integers(0, 12), st.integers(2, 5), st.integers(0, 99))
+    def test_several_threads_have_the_bits_of_one(self, live: int, rows: int, threads: int, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        matrix = random_matrix(rng, rows, 9)
+        x = np.where(rng.random((9, live)) < 0.7, 0, rng.standard_normal((9, live))).astype(matrix.values.dtype)
+        tail, some = Tail(rng.standard_normal(rows).astype(x.dtype), 0.0, 0.5), rng.random(rows) < 0.5
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("engine.sparse_layer.LEAST_WORK", 1)
+            for library in libraries():
+                one, many = (SparseLayer(csr_of(matrix), library, threads=count) for count in (1, threads))
+                for expected, got in zip(one(x, tail), many(x, tail), strict=True):
+                    np.testing.assert_array_equal(got, expected)
+                parts = [np.zeros((rows, live), x.dtype) for _ in (one, many)]
+                alive = [layer.some(some, x, tail, part) for layer, part in zip((one, many), parts, strict=True)]
+                np.testing.assert_array_equal(parts[1], parts[0])
+                np.testing.assert_array_equal(alive[1], alive[0])
+
+    def test_threads_share_the_rows_evenly_and_only_where_it_is_much(self) -> None:
+        matrix = random_matrix(np.random.default_rng(0), 4096, 512)
+        for library in libraries():
+            threaded = SparseLayer(csr_of(matrix), library, threads=3)
+            live = 3 * (LEAST_WORK // matrix.values.size + 1)
+            parts = threaded._parts(threaded._order, live)
+            work = [np.diff(matrix.indptr)[part].sum() for part in parts]
+            assert len(parts) == 3
+            assert max(work) - min(work) <= 2 * np.diff(matrix.indptr).max()
+            np.testing.assert_array_equal(np.concatenate(parts), threaded._order)
+            assert len(threaded._parts(threaded._order, 1)) == 1
 
     def test_library_computes_finite_activations_of_the_weights_dtype_and_leaves_the_rest(self) -> None:
         matrix = random_matrix(np.random.default_rng(0), 3, 4)
