@@ -60,7 +60,7 @@ class Execution:
             steps.enter(self.step)
             interrupt()
 
-        self.machine = Machine(self.load(), channel or _NO_CHANNEL, self.slots, interrupt=before_each, state=state)
+        self.machine = Machine(self.load(), channel or NO_CHANNEL, self.slots, interrupt=before_each, state=state)
         try:
             return self.machine.run(feeds)
         finally:
@@ -123,6 +123,6 @@ class _NoChannel:
         raise ProgramError(f"a run of one rank receives nothing, got slot {src} under {tag} to ask for")
 
 
-_NO_CHANNEL = _NoChannel()
+NO_CHANNEL = _NoChannel()
 _SPARSE_LAYERS = frozenset({"sparse_layer", "sparse_tail"})
 _EXCHANGES: frozenset[str] = frozenset(get_args(ExchangeKind))

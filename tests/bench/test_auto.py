@@ -10,7 +10,7 @@ import pytest
 
 from bench.auto import COLD_S, Alone, Theirs, auto_line, auto_markdown, measure_alone, read_theirs
 
-ALONE = Alone(1024, 2.0, 1.8, 100_000_000, 1 << 30, 1_000, 19_000, 4e9, 10, 10)
+ALONE = Alone(1024, 2.0, 1.8, 1, 100_000_000, 1 << 30, 1_000, 19_000, 4e9, 10, 10)
 
 
 def test_the_price_is_all_seconds_at_the_memory_that_was_needed() -> None:
@@ -43,4 +43,15 @@ def test_one_worker_is_measured_and_right() -> None:
     alone = measure_alone(1024, None, layers=3, samples=30)
     assert (alone.right, alone.checked) == (30, 30)
     assert 0 < alone.multiplications <= alone.all_multiplications == 1024 * 32 * 30 * 3
-    assert alone.shard_bytes > 3 * 1024 * 32 * 8 * 0.9
+    assert alone.requests == 1
+    assert alone.loaded_bytes > 3 * 1024 * 32 * 8 * 0.9
+
+
+def test_large_inputs_come_as_several_requests() -> None:
+    whole, parts = (measure_alone(1024, None, 3, 30, request_bytes=size) for size in (1 << 20, 10 * 1024 * 4))
+    assert (whole.requests, parts.requests) == (1, 3)
+    assert (parts.right, parts.checked) == (30, 30)
+    assert parts.multiplications == whole.multiplications
+    line = auto_line(replace(ALONE, requests=3), Theirs(0.02, 2e9))
+    each = 2e-7 + 10 * 4e-7 + 3 * 5e-6
+    assert line["usd_ours"] - auto_line(ALONE, Theirs(0.02, 2e9))["usd_ours"] == pytest.approx(2 * each)
