@@ -5,6 +5,9 @@
 
 #define WIDEST 64
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define COLUMNS(width)                                                                                             \
+  NAME(columns)(                                                                                                   \
+      width, order, indptr, indices, values, rows, x + at, live, bias, bias_step, low, high, y + at, alive + at)
 
 #define T float
 #define NAME(function) function##_float32

@@ -40,12 +40,16 @@ FEATURES void NAME(layer)(
     const int32_t *order, const int32_t *indptr, const int32_t *indices, const T *values, int64_t rows,
     const T *x, int64_t live, const T *bias, int64_t bias_step, T low, T high, T *y, uint8_t *alive) {
   int64_t at = 0;
-  for (; at + BLOCK <= live; at += BLOCK)
-    NAME(columns)(BLOCK, order, indptr, indices, values, rows, x + at, live, bias, bias_step, low, high, y + at, alive + at);
-  for (; at + 8 <= live; at += 8)
-    NAME(columns)(8, order, indptr, indices, values, rows, x + at, live, bias, bias_step, low, high, y + at, alive + at);
-  for (; at < live; at++)
-    NAME(columns)(1, order, indptr, indices, values, rows, x + at, live, bias, bias_step, low, high, y + at, alive + at);
+  for (; at + BLOCK <= live; at += BLOCK) COLUMNS(BLOCK);
+  for (; BLOCK > 32 && at + 32 <= live; at += 32) COLUMNS(32);
+  for (; BLOCK > 16 && at + 16 <= live; at += 16) COLUMNS(16);
+  for (; at + 8 <= live; at += 8) COLUMNS(8);
+  if (at < live && live >= 8) { /* the last ones with some before them once more: one pass, the same bits */
+    at = live - 8;
+    COLUMNS(8);
+    at = live;
+  }
+  for (; at < live; at++) COLUMNS(1);
 }
 
 #undef T
