@@ -36,7 +36,7 @@ class Waiting:
     start_s, cap_s: first and longest delay between two GETs. Each miss is a billed GET, and doubles it.
     """
 
-    start_s: float = 0.007
+    start_s: float = 0.005
     cap_s: float = 0.2
 
 
