@@ -48,7 +48,9 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "handlers": frozenset({"costs", "engine.cache", "runs"}),
     "handlers.register": frozenset({"bundle", "handlers", "partition", "runs", "zoo"}),
     "client": frozenset({"bundle", "channels", "costs", "engine", "partition", "runs", "zoo"}),
-    "bench": frozenset({"bundle", "channels", "client", "costs", "engine", "partition", "zoo"}),
+    "bench": frozenset(
+        {"bundle", "channels", "client", "costs", "engine", "partition", "runs.execute", "runs.values", "zoo"}
+    ),
     "chaos": frozenset({"channels", "client", "handlers", "runs", "zoo"}),
     "client.commands": frozenset({"bench", "chaos", "client", "runs.request", "zoo"}),
 }
