@@ -30,6 +30,7 @@ from bench.paper import LAYERS, SAMPLES
 from bundle.io import read_manifest
 from bundle.store import FolderStore
 from client.errors import UsageError
+from client.verify_run import CACHE_BYTES
 from costs import PRICES
 from costs.limits import LAMBDA_MEMORY_PER_VCPU
 from engine.cache import ShardCache
@@ -48,9 +49,21 @@ GETS, PUTS = 10, 3  # of a request: model, manifest, program, shard, input; clai
 REQUEST_BYTES = 256 << 20  # of inputs as the model takes them
 ONE_CPU_MB = LAMBDA_MEMORY_PER_VCPU.value  # with less memory a function computes more slowly, for the same USD
 MEMORY_ROOM = 1.15
-CACHE_BYTES = 8 << 30
 CHECKED = 200  # samples held against numpy where no truth is published
 _SCIPY_SAMPLES, _ROUNDS = 337, 5
+_COLUMNS = {
+    "N": "{neurons:,}",
+    "requests": "{requests}",
+    "memory MB": "{memory_mb:,}",
+    "cores": "{cores:.1f}",
+    "load s": "{load_s:.1f}",
+    "compute s": "{compute_s:.1f}",
+    "USD ours": "{usd_ours:.6f}",
+    "theirs": "{usd_theirs:.4f}",
+    "ratio": "1/{times:.0f}",
+    "without dropping samples": "{usd_ours_without_dropping:.5f}",
+    "right": "{right}",
+}
 
 
 @dataclass(frozen=True)
@@ -166,8 +179,8 @@ def _request(loaded: LoadedRank, data: bytes) -> _Request:
     x = load_npz(data, {}, "inputs")["x"]
     machine = Machine(loaded, NO_CHANNEL, (0,))
     outputs = machine.run({"x": x})
-    live = [record.live_samples or 0 for record in machine.trace if record.op == "sparse_layer"]
-    return _Request(len(x), int(x.any(axis=1).sum()) + sum(live[:-1]), dump_npz(outputs))
+    live = [record.live_samples for record in machine.trace if record.live_samples is not None]
+    return _Request(len(x), sum(live[:-1]), dump_npz(outputs))
 
 
 def _scipy_rate(neurons: int) -> float:
@@ -234,33 +247,7 @@ def _usd(memory_mb: int, seconds: float, requests: int) -> float:
 
 def auto_markdown(lines: Sequence[dict[str, Any]]) -> str:
     """A table."""
-    head = (
-        "N",
-        "requests",
-        "memory MB",
-        "cores",
-        "load s",
-        "compute s",
-        "USD ours",
-        "theirs",
-        "ratio",
-        "without dropping samples",
-        "right",
-    )
-    rows = [head, ["---:"] * len(head)] + [
-        [
-            f"{line['neurons']:,}",
-            str(line["requests"]),
-            f"{line['memory_mb']:,}",
-            f"{line['cores']:.1f}",
-            f"{line['load_s']:.1f}",
-            f"{line['compute_s']:.1f}",
-            f"{line['usd_ours']:.6f}",
-            f"{line['usd_theirs']:.4f}",
-            f"1/{1 / line['usd_ratio']:.0f}",
-            f"{line['usd_ours_without_dropping']:.5f}",
-            line["right"],
-        ]
-        for line in lines
-    ]
+    figures = ({"times": 1 / line["usd_ratio"], **line} for line in lines)
+    rows = [tuple(_COLUMNS), ["---:"] * len(_COLUMNS)]
+    rows += [[form.format_map(line) for form in _COLUMNS.values()] for line in figures]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -141,9 +141,8 @@ class Schedule:
     def found(self, answers: Sequence[Answer], late: Sequence[int], now: float) -> None:
         """Note the sentinel's answer, and those of the others; late: sources of which nothing was there yet."""
         since = {answer.source: self._there_s(answer) for answer in answers}
-        self._last_source, self._misses = max(since, key=since.__getitem__), 0
+        self._last_source, self._misses = late[0] if late else max(since, key=since.__getitem__), 0
         if late:
-            self._last_source = late[0]
             self._missed_s |= dict.fromkeys(late, answers[0].asked_s)
             self._next = Backoff(self.waiting, now)
             self._next.missed(now)

@@ -51,12 +51,11 @@ def row_maps(exchange: Exchange, weights: Mapping[str, NDArray[np.generic]]) -> 
     """
     size = len(exchange.group)
     send = _segments(exchange, weights, "send", size)
-    recv = _segments(exchange, weights, "recv", size)
-    for rows in recv:
-        kept = rows[rows >= 0]
-        if kept.size and (kept.max() >= exchange.rows or np.unique(kept).size != kept.size):
+    maps = RowMaps(_interned(send), _segments(exchange, weights, "recv", size))
+    for rows in maps.places:
+        if rows.size and (rows.max() >= exchange.rows or np.unique(rows).size != rows.size):
             raise ProgramError(f"step {exchange.step}: recv_rows: expected different rows below {exchange.rows}")
-    return RowMaps(_interned(send), recv)
+    return maps
 
 
 def _interned(parts: tuple[NDArray[np.int32], ...]) -> tuple[NDArray[np.int32], ...]:

@@ -128,7 +128,7 @@ class SparseLayer:
 
     def _is_native(self, x: Array) -> bool:
         """Whether C knows the types."""
-        return x.dtype == self._native_type if self._native_type is not None else False
+        return self._native_type is not None and x.dtype == self._native_type
 
     def _by_library(
         self, library: NativeLibrary, order: NDArray[np.int32], x: Array, tail: Tail, values: Array
