@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from channels.compression import RAW, Compressor
 from channels.dtypes import STRING, from_wire_code, wire_code
 from channels.errors import CodecError
-from channels.masking import repeat, unmask
+from channels.masking import repeat, single, unmask
 from channels.packing import CONSTANT, MASKED, PLAIN, Packed, Packer
 from channels.precision import reduce, restore, stored_type
 from channels.samples import REFERRING, Known, Samples, decode_samples, encode_samples, samples_size
@@ -243,7 +243,7 @@ def _live_values(head: _Head, body: memoryview) -> NDArray[np.generic]:
     if head.packing != CONSTANT or head.precision:
         return _elements(head, body)
     dtype = from_wire_code(head.dtype)
-    return np.broadcast_to(np.frombuffer(repeat(body, 1, dtype.itemsize), dtype), head.shape)
+    return np.ndarray(head.shape, dtype, single(body, dtype.itemsize), strides=(0, 0))
 
 
 def _elements(head: _Head, body: memoryview) -> NDArray[np.generic]:

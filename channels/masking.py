@@ -30,15 +30,25 @@ def constant(elements: Words) -> memoryview | None:
     return elements[:1].view(np.uint8).data
 
 
-def repeat(body: memoryview, count: int, word_bytes: int) -> memoryview:
-    """The bytes of `count` elements of one value; the caller has made sure that there is memory for them.
+def single(body: memoryview, word_bytes: int) -> bytes:
+    """The bytes of the one element that a body is, as `constant` found it.
 
     Raises:
         CodecError: if the body is not one element.
     """
     if word_bytes not in WORD_BYTES or len(body) != word_bytes:
         raise CodecError(f"payload: expected one element of 2, 4 or 8 bytes, got {len(body)} bytes")
-    return np.full(count, words(body, word_bytes)[0]).view(np.uint8).data
+    return bytes(body)
+
+
+def repeat(body: memoryview, count: int, word_bytes: int) -> memoryview:
+    """The bytes of `count` elements of one value; the caller has made sure that there is memory for them.
+
+    Raises:
+        CodecError: if the body is not one element.
+    """
+    element = memoryview(single(body, word_bytes))
+    return np.full(count, words(element, word_bytes)[0]).view(np.uint8).data
 
 
 def mask(elements: Words) -> list[memoryview] | None:

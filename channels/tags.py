@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 HELLO = -1  # a slot is up and says what it holds
 ASSIGN = -2  # rank 0 tells a slot its rank
@@ -10,8 +10,7 @@ REPORT = -3  # a slot's figures at the end of the run
 ABORT = -4  # the run is over for everybody, with a reason
 
 
-@dataclass(frozen=True, order=True)
-class Tag:
+class Tag(NamedTuple):
     """Names one message between two slots; used once per (source, destination) in an attempt.
 
     step:        position in the program, or a control step (negative).

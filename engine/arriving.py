@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from channels.tensors import LiveTensor
+from engine.tensor_ops import different_rows
 
 Array = NDArray[np.generic]
 
@@ -98,11 +99,11 @@ class Arriving:
 
 
 def spread(part: LiveTensor, samples: NDArray[np.int32]) -> Array:
-    """The part's values with a column for each of `samples`, zero where the part has none."""
+    """The part's values with a column for each of `samples`, zero where it has none, or the one row that all are."""
     if part.samples.size == samples.size:
         return part.values
     zero = np.zeros((1, 1), part.values.dtype)
-    return _widened(part.values, np.searchsorted(samples, part.samples), samples.size, zero)
+    return _widened(different_rows(part.values), np.searchsorted(samples, part.samples), samples.size, zero)
 
 
 def move(source: Array, target: Array, rows: NDArray[np.integer], columns: NDArray[np.integer], fill: Array) -> None:

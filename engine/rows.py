@@ -23,7 +23,7 @@ from engine.errors import ExchangeError, ProgramError
 from engine.port import Port, same_kind
 from engine.program import Exchange
 from engine.row_maps import RowMaps
-from engine.tensor_ops import axis_size, drop_dead, non_finite_samples, normal_axis, union_samples
+from engine.tensor_ops import axis_size, drop_dead, is_one_row, non_finite_samples, normal_axis, union_samples
 
 _NO_ROWS: Final[NDArray[np.int32]] = np.zeros(0, np.int32)
 _NO_SAMPLES: Final[NDArray[np.int64]] = np.zeros(0, np.int64)
@@ -159,12 +159,14 @@ def _taker(exchange: Exchange, value: Tensor, views: bool = True) -> Callable[[N
         axis = _axis(exchange, value)
         return lambda rows: np.take(value, rows, axis=axis)
     bad = non_finite_samples(value.values) if not exchange.reduce else _NO_SAMPLES
-    return lambda rows: _take_live(value, rows, bad, views and not bad.size)
+    return lambda rows: _take_live(value, rows, bad, views)
 
 
 def _take_live(value: LiveTensor, rows: NDArray[np.int32], bad: NDArray[np.int64], views: bool) -> LiveTensor:
     """The rows, without samples that are zero in them; bad: columns of `value` with NaN or Inf somewhere."""
-    if views and _consecutive(rows):
+    if not bad.size and is_one_row(value.values):
+        return drop_dead(LiveTensor(value.values[: rows.size], value.samples, value.total))
+    if not bad.size and views and _consecutive(rows):
         return drop_dead(LiveTensor(value.values[rows[0] : rows[-1] + 1], value.samples, value.total))
     values = np.take(value.values, rows, axis=0)
     if bad.size:

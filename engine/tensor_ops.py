@@ -121,7 +121,17 @@ def drop_dead(tensor: LiveTensor) -> LiveTensor:
 
 def alive_samples(values: NDArray[np.generic]) -> NDArray[np.bool_]:
     """[live] which columns of [features, live] have an element that is not zero."""
-    return np.asarray(values.any(axis=0))
+    return np.asarray(different_rows(values).any(axis=0))
+
+
+def is_one_row(values: NDArray[np.generic]) -> bool:
+    """Whether all rows are the same memory, as where all that a rank sent has one value: one row is all there is."""
+    return values.shape[0] > 1 and values.strides[0] == 0
+
+
+def different_rows(values: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The rows, or the one that all are."""
+    return values[:1] if is_one_row(values) else values
 
 
 def keep_samples(tensor: LiveTensor, kept: NDArray[np.bool_]) -> LiveTensor:
@@ -135,6 +145,7 @@ def non_finite_samples(values: NDArray[np.generic]) -> NDArray[np.int64]:
     """Columns of [features, live] that hold NaN or Inf. The usual case, none, is one pass without temporaries."""
     if np.issubdtype(values.dtype, np.integer) or values.dtype == np.bool_:
         return np.zeros(0, np.int64)
+    values = different_rows(values)
     with np.errstate(all="ignore"):
         if np.isfinite(values.sum()):
             return np.zeros(0, np.int64)

@@ -10,10 +10,12 @@ import threading
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.config import Config
+from botocore.httpsession import where
 from botocore.session import Session, get_session
 
 from costs.hook import attach
 from costs.meter import Meter
+from runs import wire
 from runs.forms import send_forms_as_bytes
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ _CONFIG = Config(
 _S3_CONFIG = _CONFIG.merge(Config(s3={"addressing_style": "path"}))
 # Invoke, too, may be repeated: of two copies of a worker one finds the slot claimed, of two of rank 0 the run driven.
 _INVOKE_CONFIG = _CONFIG.merge(Config(read_timeout=15))
+_SMALL_ANSWERS = frozenset({"sns", "sqs"})
 
 
 class LazyClients:
@@ -76,6 +79,8 @@ class LazyClients:
                 self._session = self._session or _new_session()
                 self._made[name] = self._session.create_client(name, config=config)
                 attach(self._made[name], self._meter)
+                if name in _SMALL_ANSWERS:
+                    wire.attach(self._made[name], self._session.get_config_variable("ca_bundle") or where())
                 if name == "sns":
                     send_forms_as_bytes(self._made[name])
             return self._made[name]

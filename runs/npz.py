@@ -1,4 +1,7 @@
-"""Reads an .npz that anybody may have written: what it declares is held against its size before memory is taken."""
+"""Reads an .npz that anybody may have written: what it declares is held against its size before memory is taken.
+
+Written are .npz files as numpy's, under any name, and packed faster.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import io
 import math
 import zipfile
 import zlib
+from collections.abc import Mapping
 from tokenize import TokenError
 from typing import IO, Any
 
@@ -30,6 +34,9 @@ _BROKEN = (
     ValueError,
 )
 _SUFFIX = ".npy"
+# Takes a third of the time of zlib's own choice, which numpy takes: 0.1 s for the 40 MB of zeros that an answer of the
+# Graph Challenge mostly is. Half-dense floats become a fortieth larger, zeros 182 kB instead of 42.
+_LEVEL = 3
 
 
 class NpzError(ValueError):
@@ -55,6 +62,20 @@ def read_npz(data: bytes, max_bytes: int) -> dict[str, NDArray[Any]]:
         raise
     except _BROKEN as error:
         raise NpzError(f"expected an .npz of arrays without objects: {' '.join(str(error).split())[:200]}") from error
+
+
+def write_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """An .npz of arrays, by name.
+
+    Raises:
+        ValueError: if one holds objects.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+        for name, array in arrays.items():
+            with archive.open(name + _SUFFIX, "w", force_zip64=True) as file:
+                npy.write_array(file, array, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:

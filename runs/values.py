@@ -7,7 +7,6 @@ no name for it.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from bundle.dtypes import numpy_dtype
 from bundle.manifest import TensorSpec
 from runs.errors import BadRequest
-from runs.npz import NpzError, read_npz
+from runs.npz import NpzError, read_npz, write_npz
 
 Array = NDArray[Any]
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -69,10 +68,7 @@ def load_npz(data: bytes, specs: Mapping[str, TensorSpec], where: str) -> dict[s
 
 def dump_npz(arrays: Mapping[str, Array]) -> bytes:
     """An .npz of the arrays, compressed: activations are mostly zeros."""
-    buffer = io.BytesIO()
-    plain: dict[str, Any] = {name: _plain(array) for name, array in arrays.items()}
-    np.savez_compressed(buffer, allow_pickle=False, **plain)
-    return buffer.getvalue()
+    return write_npz({name: _plain(array) for name, array in arrays.items()})
 
 
 def _plain(array: Array) -> Array:

@@ -86,6 +86,29 @@ def test_partial_sums_are_added_in_group_order(size: int, features: int, seed: i
         assert dense_of(output).tobytes() == np.ascontiguousarray(piece).tobytes()
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 5), st.integers(2, 12), st.integers(0, 999), st.sampled_from([32.0, np.nan, np.inf, 0.0]))
+def test_rows_that_are_one_in_memory_are_placed_like_any_others(
+    size: int, features: int, seed: int, value: float
+) -> None:
+    """What has one value comes as a view of one element; some ranks have other samples, so that columns move."""
+    rng = np.random.default_rng(seed)
+    owners = np.concatenate([np.arange(size), rng.integers(0, size, features)])
+    owned = [np.flatnonzero(owners == rank).tolist() for rank in range(size)]
+    read = [rng.permutation(owners.size)[: rng.integers(1, owners.size + 1)].tolist() for _ in range(size)]
+    samples = [np.sort(rng.permutation(6)[: rng.integers(1, 7)]).astype(np.int32) for _ in range(size)]
+    values = [np.ndarray((len(o), s.size), np.float32, np.float32(value).tobytes(), strides=(0, 0))
+              for o, s in zip(owned, samples, strict=True)]  # fmt: skip
+    given_views = [LiveTensor(v, s, 6) for v, s in zip(values, samples, strict=True)]
+    given_copies = [LiveTensor(v.copy(), s, 6) for v, s in zip(values, samples, strict=True)]
+    exchanges = [_placing(len(rows), size, axis=1) for rows in read]
+    views, copies = (
+        exchange_all(exchanges, list(inputs), _maps(owned, read)) for inputs in (given_views, given_copies)
+    )
+    for view, copy in zip(views, copies, strict=True):
+        np.testing.assert_array_equal(dense_of(view), dense_of(copy))
+
+
 def test_nothing_is_sent_where_the_maps_say_no_rows_and_an_empty_message_where_all_samples_are_dead() -> None:
     owned, read = [[0], [1], [2]], [[0, 1], [1], [2]]
     dead = np.zeros((4, 3), np.float32)

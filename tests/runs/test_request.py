@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from bundle.manifest import TensorSpec
 from runs.errors import BadRequest
+from runs.npz import read_npz
 from runs.request import Request, check_outputs, decode_inputs, parse_request, run_id_of
 from runs.values import dump_npz, from_json, load_npz, to_json
 
@@ -194,3 +196,15 @@ def test_bfloat16_and_strings_survive_an_npz() -> None:
     assert {name: (back[name].dtype, back[name].tolist()) for name in arrays} == {
         name: (array.dtype, array.tolist()) for name, array in arrays.items()
     }
+
+
+@pytest.mark.parametrize("name", ["y", "file", "allow_pickle", "a/b", "ä"])
+def test_an_npz_is_numpys_under_any_name(name: str) -> None:
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    data = dump_npz({name: array, "zeros": np.zeros((1000, 1000))})
+    assert len(data) < 100_000
+    with np.load(io.BytesIO(data)) as loaded:
+        assert sorted(loaded.files) == sorted([name, "zeros"])
+        np.testing.assert_array_equal(loaded[name], array)
+        assert loaded[name].dtype == array.dtype
+    assert read_npz(data, 1 << 24)[name].tolist() == array.tolist()
