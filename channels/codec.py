@@ -11,8 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +47,7 @@ def _no_recall(tag: Tag) -> Samples:
     raise CodecError(f"payload: refers to the samples of {tag}, which are not known here")
 
 
-@dataclass(frozen=True)
-class _Head:
+class _Head(NamedTuple):
     """What a payload declares.
 
     size:  bytes of the body before compression, after packing.
@@ -164,11 +162,11 @@ class Codec:
         precision, body, word_bytes = self._elements_of(live.values)
         packed = self._packer.pack(body, word_bytes, [memoryview(samples)])
         head = _Head(LIVE, live.values.shape, packed.size, wire_code(live.values), 0, code, live.total)
-        head = replace(head, precision=precision)
-        return self._seal(replace(head, known=known.tag) if known and code in REFERRING else head, packed)
+        head = head._replace(precision=precision)
+        return self._seal(head._replace(known=known.tag) if known and code in REFERRING else head, packed)
 
     def _seal(self, head: _Head, packed: Packed) -> bytes:
-        head = replace(head, compression=packed.compression, packing=packed.packing)
+        head = head._replace(compression=packed.compression, packing=packed.packing)
         _check_bounds(head, self._limit)
         return b"".join((_pack_head(head), *packed.parts))
 

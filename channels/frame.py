@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 
 from channels.errors import FrameError
 from channels.tags import Tag
@@ -32,8 +33,7 @@ OVERHEAD_BYTES = _FIXED_BYTES + sum(-(-width // 7) for width in _WIDTHS) + MAC_B
 """What a frame adds to its payload: at least, and at most."""
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """What a frame says about itself.
 
     run_tag: first bytes of the run's id: enough to choose the key, which is the run's own, by.
@@ -54,8 +54,7 @@ class Header:
     total: int
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """A header and the part of the payload that travels with it."""
 
     header: Header
@@ -74,6 +73,7 @@ def pack_frame(frame: Frame, key: bytes) -> bytes:
     return b"".join((head, frame.payload, mac.digest()))
 
 
+@lru_cache(maxsize=16)
 def run_tag(run_id: str) -> bytes:
     """Return how frames name the run with this id of hex digits."""
     return bytes.fromhex(run_id)[:RUN_TAG_BYTES]
@@ -160,5 +160,5 @@ def split_message(header: Header, payload: bytes, max_chunk: int) -> Iterator[Fr
         yield Frame(_numbered(header, i, chunks, len(payload)), part)
 
 
-def _numbered(h: Header, chunk: int, chunks: int, total: int) -> Header:
-    return Header(h.run_tag, h.attempt, h.epoch, h.tag, h.source, h.destination, chunk, chunks, total)
+def _numbered(header: Header, chunk: int, chunks: int, total: int) -> Header:
+    return header._replace(chunk=chunk, chunks=chunks, total=total)

@@ -45,7 +45,9 @@ def merge(*counts: CallCounts) -> dict[str, CallCount]:
 
 def subtract(later: CallCounts, earlier: CallCounts) -> dict[str, CallCount]:
     """What `later` has beyond `earlier`, without the operations that did not change."""
-    differences = {name: later.get(name, NONE) - earlier.get(name, NONE) for name in sorted({*later, *earlier})}
+    # Two snapshots of a meter have the same object where nothing was counted.
+    changed = sorted(name for name in {*later, *earlier} if later.get(name) is not earlier.get(name))
+    differences = {name: later.get(name, NONE) - earlier.get(name, NONE) for name in changed}
     return {name: difference for name, difference in differences.items() if difference != NONE}
 
 

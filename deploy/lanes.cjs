@@ -43,7 +43,8 @@ function subscription(topic, queueId, filter, scope) {
   }
 }
 
-function policy(lane, queueIds) {
+// It is read for each delivery to a queue: so it names them together.
+function policy(service, lane, queueIds) {
   return {
     Type: 'AWS::SQS::QueuePolicy',
     Properties: {
@@ -55,7 +56,9 @@ function policy(lane, queueIds) {
             Effect: 'Allow',
             Principal: { Service: 'sns.amazonaws.com' },
             Action: 'sqs:SendMessage',
-            Resource: queueIds.map((id) => ({ 'Fn::GetAtt': [id, 'Arn'] })),
+            Resource: {
+              'Fn::Sub': `arn:\${AWS::Partition}:sqs:\${AWS::Region}:\${AWS::AccountId}:${service}-lane-${lane}-slot-*`,
+            },
             Condition: { ArnEquals: { 'aws:SourceArn': [{ Ref: `Lane${lane}Topic` }, { Ref: 'FailureTopic' }] } },
           },
         ],
@@ -93,7 +96,7 @@ function laneResources(service, lane, ranks) {
     resources[id] = queue(service, lane, slot)
     resources[`Lane${lane}Subscription${slot}`] = subscription(topic, id, { slot: [String(slot)] }, 'MessageAttributes')
   })
-  resources[`Lane${lane}Policy`] = policy(lane, ids)
+  resources[`Lane${lane}Policy`] = policy(service, lane, ids)
   resources[`${topic}Policy`] = topicPolicy(topic)
   // Lambda's OnFailure record of a dead worker reaches rank 0 of the run that holds the lane.
   resources[`Lane${lane}Failures`] = subscription(
