@@ -41,7 +41,7 @@ _CONFIG = Config(
 _S3_CONFIG = _CONFIG.merge(Config(s3={"addressing_style": "path"}))
 # Invoke, too, may be repeated: of two copies of a worker one finds the slot claimed, of two of rank 0 the run driven.
 _INVOKE_CONFIG = _CONFIG.merge(Config(read_timeout=15))
-_SMALL_ANSWERS = frozenset({"sns", "sqs"})
+_MANY_CALLS = frozenset({"s3", "sns", "sqs"})
 
 
 class LazyClients:
@@ -79,7 +79,7 @@ class LazyClients:
                 self._session = self._session or _new_session()
                 self._made[name] = self._session.create_client(name, config=config)
                 attach(self._made[name], self._meter)
-                if name in _SMALL_ANSWERS:
+                if name in _MANY_CALLS:
                     wire.attach(self._made[name], self._session.get_config_variable("ca_bundle") or where())
                 if name == "sns":
                     send_forms_as_bytes(self._made[name])

@@ -1,4 +1,4 @@
-"""SQS and SNS over the standard library's HTTP client.
+"""Calls of SQS and SNS, and those of S3 that move parts of objects, over the standard library's HTTP client.
 
 Ranks make so many small calls that what the SDK takes for one is half of their CPU time on a small network. Of that,
 urllib3 takes a third more than http.client does for the same request: kept connections and small answers are all that
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import select
 import socket
 import ssl
@@ -31,42 +32,45 @@ from botocore.exceptions import (
 )
 from botocore.utils import get_environ_proxies
 
+_BYTES = (bytes, io.BytesIO, type(None))
+SMALL_BYTES = 1 << 16  # of a request: to copy it costs less than another packet
+
 
 def attach(client: Any, ca_bundle: str) -> None:
     """Let a client send its requests this way from now on, unless the environment names a proxy for its endpoint.
 
-    client: of botocore; none of its answers may be streams.
+    client: of botocore. Of S3 only PUTs of bytes, and GETs of a range, go this way: what others get may be a stream.
     ca_bundle: file of the certificates that https trusts.
     """
     if not get_environ_proxies(client.meta.endpoint_url):
         wire = Wire(client.meta.config.connect_timeout, client.meta.config.read_timeout, ca_bundle)
-        client.meta.events.register("before-send", wire.send, unique_id="runs.wire")
+        send = wire.send_part if client.meta.service_model.service_name == "s3" else wire.send
+        client.meta.events.register("before-send", send, unique_id="runs.wire")
         weakref.finalize(client, wire.close)
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """What AWSResponse reads a body from."""
-
-    body: bytes
+class _Answer(io.BytesIO):
+    """A body that is here, read as the SDK reads one that is still to come."""
 
     def stream(self) -> Iterator[bytes]:
         """All of it."""
-        yield self.body
+        yield self.read()
 
 
 class _InOnePiece(http.client.HTTPConnection):
-    """Sends head and body together: what comes in two pieces the other side reads twice."""
+    """Sends head and body together, if they are small: what comes in two pieces the other side reads twice."""
 
     def exchange(self, request: AWSPreparedRequest, target: str) -> http.client.HTTPResponse:
         """Send a request and read the head of its answer."""
         self._pieces: list[bytes] = []
         self.putrequest(request.method, target, skip_accept_encoding=True)
         for name, value in request.headers.items():
-            self.putheader(name, value)
-        body: Any = request.body
-        self.endheaders(body.encode() if isinstance(body, str) else body)
-        super().send(b"".join(self._pieces))
+            if name.lower() != "expect":  # nobody waits for a "100 Continue" here; it is not signed
+                self.putheader(name, value)
+        self.endheaders(_bytes_of(request.body))
+        small = sum(map(len, self._pieces)) <= SMALL_BYTES
+        for piece in [b"".join(self._pieces)] if small else self._pieces:
+            super().send(piece)
         return self.getresponse()
 
     def send(self, data: Any) -> None:
@@ -115,6 +119,15 @@ class Wire:
             idle.append(connection)
         return AWSResponse(request.url, status, cast("Any", dict(headers)), _Answer(body))
 
+    def send_part(self, request: AWSPreparedRequest, **_: object) -> AWSResponse | None:
+        """The same for requests with bytes to put or a range to get; None for others.
+
+        Raises:
+            As `send`.
+        """
+        bounded = "Range" in request.headers if request.method == "GET" else request.method == "PUT"
+        return self.send(request) if bounded and isinstance(request.body, _BYTES) else None
+
     def close(self) -> None:
         """Close what is not in use."""
         for idle in self._idle.values():
@@ -152,6 +165,12 @@ class Wire:
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self.ca_bundle)
+
+
+def _bytes_of(body: Any) -> bytes | None:
+    if isinstance(body, io.BytesIO):  # what the SDK makes of bytes for S3
+        return body.getvalue()[body.tell() :]
+    return body.encode() if isinstance(body, str) else body
 
 
 def _is_readable(sock: socket.socket) -> bool:

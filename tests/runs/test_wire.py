@@ -1,4 +1,4 @@
-"""Requests to SQS and SNS by the standard library's HTTP client: the same on the wire, and when things go wrong."""
+"""Requests by the standard library's HTTP client: the same on the wire, and when things go wrong."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Service:
     todo: list[str] = field(default_factory=list)
     connections: int = 0
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-    pieces: list[bytes] = field(default_factory=list)
+    objects: dict[str, bytes] = field(default_factory=dict)
 
 
 def handler(service: Service) -> type[BaseHTTPRequestHandler]:
@@ -63,6 +63,28 @@ def handler(service: Service) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(ANSWER[:10] if todo == "drop" else ANSWER)
             self.close_connection = todo in ("close", "drop", "hang up")
+
+        def do_PUT(self) -> None:
+            service.requests.append((self.requestline, dict(self.headers.items()), b""))
+            service.objects[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(200, b"")
+
+        def do_GET(self) -> None:
+            service.requests.append((self.requestline, dict(self.headers.items()), b""))
+            data = service.objects.get(self.path, b"")
+            if not data:
+                self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+            elif "Range" in self.headers:
+                start, _, end = self.headers["Range"].removeprefix("bytes=").partition("-")
+                self._answer(206, data[int(start) : int(end) + 1])
+            else:
+                self._answer(200, data)
+
+        def _answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -99,6 +121,19 @@ def client(
         count(made, meter)
     if attach:
         wire.attach(made, bundle)
+    return made
+
+
+def s3_client(service: Service) -> Any:
+    session = get_session()
+    session.set_credentials("test", "test")
+    config = Config(
+        s3={"addressing_style": "path"},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    made = session.create_client("s3", region_name="us-east-1", endpoint_url=http(service), config=config)
+    wire.attach(made, "")
     return made
 
 
@@ -167,6 +202,36 @@ def test_errors_are_those_of_the_sdk(service: Service) -> None:
     assert receive(made, service)["Messages"], "goes on over a new connection"
     with pytest.raises(EndpointConnectionError):
         receive(client("http://127.0.0.1:9", attempts=1), Service(port=9))
+
+
+@pytest.mark.parametrize("size", [1, 1 << 15, 1 << 17, 3 << 20])
+def test_parts_of_objects_come_whole_and_as_they_were_put(service: Service, size: int) -> None:
+    s3, data = s3_client(service), bytes(range(256)) * (size // 256) or b"x"
+    s3.put_object(Bucket="bucket", Key="a/ä b", Body=data)
+    assert service.objects == {"/bucket/a/%C3%A4%20b": data}
+    part = s3.get_object(Bucket="bucket", Key="a/ä b", Range="bytes=0-99")
+    with part["Body"] as body:
+        assert body.read() == data[:100]
+    assert part["ContentLength"] == len(data[:100])
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        s3.get_object(Bucket="bucket", Key="none", Range="bytes=0-99")
+    assert service.connections == 1
+    assert not any("Expect" in headers for _, headers, _ in service.requests)
+
+
+def test_what_may_be_a_stream_is_left_to_the_sdk(service: Service, tmp_path: Path) -> None:
+    s3, path = s3_client(service), tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    with path.open("rb") as file:
+        s3.put_object(Bucket="bucket", Key="k", Body=file)
+    ours = service.connections
+    with s3.get_object(Bucket="bucket", Key="k")["Body"] as body:
+        assert body.read(4) == b"0123"
+        assert body.read() == b"456789"
+    assert service.connections == ours == 1
+    s3.get_object(Bucket="bucket", Key="k", Range="bytes=0-1")["Body"].close()
+    assert service.connections == 2, "a connection beside the SDK's"
+    s3.close()
 
 
 def test_https_trusts_the_given_certificates_only(service: Service, tmp_path: Path) -> None:
