@@ -2,8 +2,8 @@
 
 Ranks make so many small calls that what the SDK takes for one is half of their CPU time on a small network. Of that,
 urllib3 takes a third more than http.client does for the same request: kept connections and small answers are all that
-is needed here. Everything else stays the SDK's: the event `before-send` hands over a signed request and takes its
-answer, and what goes wrong is raised as its own errors, so that it tries again as ever.
+is needed here. Everything else stays the SDK's: it hands over a signed request and takes its answer, and what goes
+wrong is raised as its own errors, so that it tries again as ever.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ def attach(client: Any, ca_bundle: str) -> None:
     ca_bundle: file of the certificates that https trusts.
     """
     if not get_environ_proxies(client.meta.endpoint_url):
-        wire = Wire(client.meta.config.connect_timeout, client.meta.config.read_timeout, ca_bundle)
-        send = wire.send_part if client.meta.service_model.service_name == "s3" else wire.send
-        client.meta.events.register("before-send", send, unique_id="runs.wire")
+        endpoint, config = client._endpoint, client.meta.config
+        streams = client.meta.service_model.service_name == "s3"
+        wire = Wire(endpoint.http_session, streams, config.connect_timeout, config.read_timeout, ca_bundle)
+        endpoint.http_session = wire
         weakref.finalize(client, wire.close)
 
 
@@ -84,22 +85,27 @@ class _OverTls(_InOnePiece, http.client.HTTPSConnection):
 
 @dataclass
 class Wire:
-    """Connections to endpoints, each used by one thread at a time and kept for the next request.
+    """Stands where the SDK's session does. Connections are used by one thread at a time, and kept for the next request.
 
+    others: the SDK's own session. streams: whether it sends what may have a stream for an answer.
     connect_s, read_s: seconds. ca_bundle: file.
     """
 
+    others: Any
+    streams: bool
     connect_s: float
     read_s: float
     ca_bundle: str
     _idle: dict[tuple[str, str], deque[_InOnePiece]] = field(default_factory=dict)
 
-    def send(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
+    def send(self, request: AWSPreparedRequest) -> AWSResponse:
         """The answer to a request.
 
         Raises:
             HTTPClientError: of the kinds that the SDK's own session raises.
         """
+        if self.streams and not _is_bounded(request):
+            return cast("AWSResponse", self.others.send(request))
         url = urlsplit(request.url)
         idle = self._idle.setdefault((url.scheme, url.netloc), deque())
         connection = self._kept(idle) or self._opened(url.scheme, url.netloc, request.url)
@@ -119,20 +125,12 @@ class Wire:
             idle.append(connection)
         return AWSResponse(request.url, status, cast("Any", dict(headers)), _Answer(body))
 
-    def send_part(self, request: AWSPreparedRequest, **_: object) -> AWSResponse | None:
-        """The same for requests with bytes to put or a range to get; None for others.
-
-        Raises:
-            As `send`.
-        """
-        bounded = "Range" in request.headers if request.method == "GET" else request.method == "PUT"
-        return self.send(request) if bounded and isinstance(request.body, _BYTES) else None
-
     def close(self) -> None:
         """Close what is not in use."""
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
+        self.others.close()
 
     def _kept(self, idle: deque[_InOnePiece]) -> _InOnePiece | None:
         """The connection that was used last and is still open."""
@@ -165,6 +163,12 @@ class Wire:
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=self.ca_bundle)
+
+
+def _is_bounded(request: AWSPreparedRequest) -> bool:
+    """Whether a request to S3 has bytes to put, or a range to get."""
+    bounded = "Range" in request.headers if request.method == "GET" else request.method == "PUT"
+    return bounded and isinstance(request.body, _BYTES)
 
 
 def _bytes_of(body: Any) -> bytes | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError, SSLError
 from botocore.session import get_session
@@ -232,6 +233,22 @@ def test_what_may_be_a_stream_is_left_to_the_sdk(service: Service, tmp_path: Pat
     s3.get_object(Bucket="bucket", Key="k", Range="bytes=0-1")["Body"].close()
     assert service.connections == 2, "a connection beside the SDK's"
     s3.close()
+
+
+def test_what_listens_to_requests_may_answer_in_the_services_place(service: Service) -> None:
+    made = client(http(service), attempts=1)
+    made.meta.events.register(
+        "before-send.sqs",
+        lambda request, **_: AWSResponse(request.url, 503, {}, _Empty()),  # type: ignore[arg-type]
+    )
+    with pytest.raises(ClientError, match="503"):
+        receive(made, service)
+    assert not service.requests, "nothing was sent"
+
+
+class _Empty:
+    def stream(self) -> Iterator[bytes]:
+        yield b""
 
 
 def test_https_trusts_the_given_certificates_only(service: Service, tmp_path: Path) -> None:
