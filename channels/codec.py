@@ -161,9 +161,17 @@ class Codec:
         code, samples = encode_samples(live.samples, live.total, known.samples if known else None)
         precision, body, word_bytes = self._elements_of(live.values)
         packed = self._packer.pack(body, word_bytes, [memoryview(samples)])
-        head = _Head(LIVE, live.values.shape, packed.size, wire_code(live.values), 0, code, live.total)
-        head = head._replace(precision=precision)
-        return self._seal(head._replace(known=known.tag) if known and code in REFERRING else head, packed)
+        head = _Head(
+            LIVE,
+            live.values.shape,
+            packed.size,
+            wire_code(live.values),
+            samples=code,
+            total=live.total,
+            known=known.tag if known and code in REFERRING else None,
+            precision=precision,
+        )
+        return self._seal(head, packed)
 
     def _seal(self, head: _Head, packed: Packed) -> bytes:
         head = head._replace(compression=packed.compression, packing=packed.packing)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -13,6 +11,7 @@ from botocore.exceptions import ConnectionClosedError
 
 from chaos.faults import Fault
 from chaos.injector import Injector
+from runs.wire import Body
 
 # Calls whose answer may be lost without anything being lost with it: a conditional write, a publication.
 _REPEATABLE = ("s3.PutObject", "sns.PublishBatch", "sns.Publish")
@@ -99,13 +98,5 @@ def _send(client: Any, request: AWSPreparedRequest) -> None:
     response.content  # noqa: B018 - reads it to its end, so that the connection is free again
 
 
-class _Raw(io.BytesIO):
-    """A body as urllib3 has it."""
-
-    def stream(self, **_: object) -> Iterator[bytes]:
-        """The whole, in one piece."""
-        yield self.read()
-
-
 def _answer(request: AWSPreparedRequest, status: int, body: bytes, headers: dict[str, str]) -> AWSResponse:
-    return AWSResponse(request.url, status, HTTPHeaders.from_dict(headers), _Raw(body))
+    return AWSResponse(request.url, status, HTTPHeaders.from_dict(headers), Body(body))

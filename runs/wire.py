@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import (
@@ -50,7 +50,7 @@ def attach(client: Any, ca_bundle: str) -> None:
         weakref.finalize(client, wire.close)
 
 
-class _Answer(io.BytesIO):
+class Body(io.BytesIO):
     """A body that is here, read as the SDK reads one that is still to come."""
 
     def stream(self) -> Iterator[bytes]:
@@ -109,21 +109,19 @@ class Wire:
         url = urlsplit(request.url)
         idle = self._idle.setdefault((url.scheme, url.netloc), deque())
         connection = self._kept(idle) or self._opened(url.scheme, url.netloc, request.url)
-        try:
-            answer = connection.exchange(request, f"{url.path or '/'}?{url.query}" if url.query else url.path or "/")
-            status, headers, body = answer.status, answer.getheaders(), answer.read()
-        except TimeoutError as error:
-            connection.close()
-            raise ReadTimeoutError(endpoint_url=request.url, error=error) from error
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            raise ConnectionClosedError(endpoint_url=request.url, request=request, error=error) from error
-        except BaseException:
-            connection.close()
-            raise
+        with contextlib.ExitStack() as unless_whole:
+            unless_whole.callback(connection.close)
+            try:
+                answer = connection.exchange(request, _target(url))
+                body = answer.read()
+            except TimeoutError as error:
+                raise ReadTimeoutError(endpoint_url=request.url, error=error) from error
+            except (OSError, http.client.HTTPException) as error:
+                raise ConnectionClosedError(endpoint_url=request.url, request=request, error=error) from error
+            unless_whole.pop_all()
         if connection.sock is not None:  # else the answer said that it is the last one
             idle.append(connection)
-        return AWSResponse(request.url, status, cast("Any", dict(headers)), _Answer(body))
+        return AWSResponse(request.url, answer.status, cast("Any", dict(answer.getheaders())), Body(body))
 
     def close(self) -> None:
         """Close what is not in use."""
@@ -169,6 +167,11 @@ def _is_bounded(request: AWSPreparedRequest) -> bool:
     """Whether a request to S3 has bytes to put, or a range to get."""
     bounded = "Range" in request.headers if request.method == "GET" else request.method == "PUT"
     return bounded and isinstance(request.body, _BYTES)
+
+
+def _target(url: SplitResult) -> str:
+    path = url.path or "/"
+    return f"{path}?{url.query}" if url.query else path
 
 
 def _bytes_of(body: Any) -> bytes | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -22,6 +21,7 @@ from runs.record import RunFiles
 from runs.service import Service
 from runs.settings import read_settings
 from runs.start import StartMessage
+from runs.wire import Body
 from runs.wiring import open_channel
 from tests.runs.fakes import SETTINGS, Clock, FakeClients, FakeS3
 
@@ -105,16 +105,6 @@ def test_settings_name_the_directory_bucket_and_need_none() -> None:
     assert read_settings(environment).exchange_bucket == "b"
     assert read_settings({**environment, "FSD_EXPRESS_BUCKET": ""}).exchange_bucket == "b"
     assert read_settings({**environment, "FSD_EXPRESS_BUCKET": EXPRESS}).exchange_bucket == EXPRESS
-
-
-class Body:
-    """The body of an answer."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def stream(self, *_: object) -> Iterator[bytes]:
-        yield self._data
 
 
 def test_functions_reach_it_by_its_zone_and_with_a_session(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError, SSLError
+from botocore.httpsession import where
 from botocore.session import get_session
 
 from costs.hook import attach as count
@@ -93,17 +95,27 @@ def handler(service: Service) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+@contextmanager
+def served(made: Service, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """The port of a server for this service."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(made))
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield int(server.server_address[1])
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 @pytest.fixture
 def service() -> Iterator[Service]:
     made = Service()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(made))
-    made.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield made
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(made) as made.port:
+        yield made
 
 
 def client(
@@ -239,16 +251,11 @@ def test_what_listens_to_requests_may_answer_in_the_services_place(service: Serv
     made = client(http(service), attempts=1)
     made.meta.events.register(
         "before-send.sqs",
-        lambda request, **_: AWSResponse(request.url, 503, {}, _Empty()),  # type: ignore[arg-type]
+        lambda request, **_: AWSResponse(request.url, 503, {}, wire.Body()),  # type: ignore[arg-type]
     )
     with pytest.raises(ClientError, match="503"):
         receive(made, service)
     assert not service.requests, "nothing was sent"
-
-
-class _Empty:
-    def stream(self) -> Iterator[bytes]:
-        yield b""
 
 
 def test_https_trusts_the_given_certificates_only(service: Service, tmp_path: Path) -> None:
@@ -259,32 +266,17 @@ def test_https_trusts_the_given_certificates_only(service: Service, tmp_path: Pa
     made = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate)]
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
     subprocess.run([*made, *names], check=True, capture_output=True)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(service))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        secure = Service(port=server.server_address[1])
-        endpoint = f"https://localhost:{secure.port}"
+    with served(service, context) as port:
+        endpoint = f"https://localhost:{port}"
         trusting = client(endpoint, bundle=str(certificate))
         url = f"{endpoint}/000000000000/queue"
         for _ in range(2):
             assert trusting.receive_message(QueueUrl=url)["Messages"]
         assert service.connections == 1
         with pytest.raises(SSLError):
-            client(endpoint, bundle=ssl_bundle(), attempts=1).receive_message(QueueUrl=url)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def ssl_bundle() -> str:
-    from botocore.httpsession import where
-
-    return str(where())
+            client(endpoint, bundle=where(), attempts=1).receive_message(QueueUrl=url)
 
 
 @pytest.mark.parametrize(("excepted", "direct"), [("", False), ("127.0.0.1", True)])
