@@ -239,8 +239,7 @@ class Client:
         Raises:
             UsageError: the logs know no such run (yet).
         """
-        record = RunFiles(self._objects, run_id).record() or {}
-        return bill_of_run(self.stage, run_id, record.get("lost_request_ids", ()))
+        return bill_of_run(self.stage, run_id, RunFiles(self._objects, run_id).record() or {})
 
     def logs(self, run_id: str) -> list[LogLine]:
         """What the ranks of a run wrote to their logs, by time.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from client.errors import UsageError
-from client.logs import FUNCTIONS, log_lines
+from client.logs import FUNCTIONS, RANK_0, log_lines
 from client.target import Stage
 from costs import Bill, CallCounts, RunUsage, calls_to_json, gather, gather_all, make_bill, parse_usage_line
 
@@ -46,29 +46,38 @@ def _step(number: int, calls: CallCounts) -> dict[str, Any]:
     return {"step": number, "calls": calls_to_json(calls), "usd": make_bill(calls, ()).total}
 
 
-def bill_of_run(stage: Stage, run_id: str, lost: Collection[str] = ()) -> RunBill:
+def bill_of_run(stage: Stage, run_id: str, record: Mapping[str, Any]) -> RunBill:
     """Read the logs and price what they hold.
 
-    lost: request ids of invocations that died before they wrote what they had called: their Lambda time counts.
+    record: the run's; empty while it goes on. It names the invocations that must be in the logs before the bill is
+    final: the ranks', and those that died before they wrote what they had called, whose Lambda time counts.
 
     Raises:
         UsageError: no function has logged anything of this run (logs take some seconds to arrive).
     """
-    usage = gather_all([_function_usage(stage, name, run_id, lost) for name in FUNCTIONS])
+    usage = gather_all([_function_usage(stage, name, run_id, _named(record, name)) for name in FUNCTIONS])
     if not usage.records:
         raise UsageError(f"run {run_id}: not in the logs; they take some seconds to arrive")
     return RunBill(run_id, usage, make_bill(usage.calls, usage.lambdas))
 
 
-def _function_usage(stage: Stage, name: str, run_id: str, lost: Collection[str]) -> RunUsage:
+def _named(record: Mapping[str, Any], function: str) -> set[str]:
+    """Request ids, from a run's record, of what may be a function's invocations."""
+    ranks = [one["request_id"] for one in record.get("ranks", ()) if (one["rank"] == 0) == (function == RANK_0)]
+    return {*ranks, *record.get("lost_request_ids", ())}
+
+
+def _function_usage(stage: Stage, name: str, run_id: str, named: Collection[str]) -> RunUsage:
+    reports = _reports(stage, name, named)  # first: who has written this has written its usage line before
     usage = [line.text for line in log_lines(stage, name, f'"{run_id}"') if _is_of(line.text, run_id)]
-    request_ids = {record.request_id for line in usage if (record := parse_usage_line(line))}
-    reports = [
-        line.text
-        for request_id in sorted({*request_ids, *lost})
-        for line in log_lines(stage, name, f'"REPORT RequestId: {request_id}"')
-    ]
-    return gather([*usage, *reports], run_id, function=name, request_ids=lost)
+    found = {record.request_id for line in usage if (record := parse_usage_line(line))}
+    return gather([*usage, *reports, *_reports(stage, name, found - set(named))], run_id, name, request_ids=named)
+
+
+def _reports(stage: Stage, name: str, request_ids: Collection[str]) -> list[str]:
+    """The REPORT lines that are there."""
+    patterns = [f'"REPORT RequestId: {request_id}"' for request_id in sorted(request_ids)]
+    return [line.text for pattern in patterns for line in log_lines(stage, name, pattern)]
 
 
 def _is_of(line: str, run_id: str) -> bool:

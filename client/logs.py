@@ -12,7 +12,8 @@ from client.errors import UsageError
 from client.target import Stage
 from costs import parse_usage_line
 
-FUNCTIONS = ("infer", "worker")
+RANK_0 = "infer"
+FUNCTIONS = (RANK_0, "worker")
 # Fields that every line has, and that stand in columns of their own.
 _COLUMNS = ("timestamp", "level", "event", "function", "run_id", "attempt", "slot", "rank", "request_id")
 

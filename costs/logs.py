@@ -115,7 +115,7 @@ def gather(
 ) -> RunUsage:
     """What one function's log says about a run; join several functions with gather_all.
 
-    request_ids: invocations known to belong to the run that may have died before they wrote their usage line.
+    request_ids: invocations known to belong to the run, whether or not they lived to write their usage line.
     """
     every = list(lines)
     records = tuple(record for record in map(parse_usage_line, every) if record and record.run_id == run_id)

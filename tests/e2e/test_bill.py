@@ -51,7 +51,7 @@ def _comparable(calls: dict[str, Any]) -> dict[str, Any]:
 
 
 def _final_bill(deployment: Deployment, run_id: str) -> RunBill:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         bill = deployment.client.bill(run_id)
         if bill.final or time.monotonic() > deadline:
