@@ -21,6 +21,7 @@ from client.tables import align
 from engine.csr import Csr, csr
 from engine.native import native_library
 from engine.sparse_layer import SparseLayer, Tail
+from partition.sparse.weights import index_type
 from zoo.graphchallenge.network import BIAS, CEILING, FAN_IN, WEIGHT, generate
 
 Array = NDArray[Any]
@@ -53,8 +54,8 @@ def compare(neurons: int, layer: int, live: int) -> Pair:
     matrix, x = _matrix(neurons, layer), _activation(rng, neurons, live)
     tail = Tail(np.array([BIAS[neurons]]), 0.0, CEILING)
     native, plain = SparseLayer(matrix, native_library()), SparseLayer(matrix, None)
-    values: Array = matrix.values
-    peer = sparse.csr_array((values, matrix.indices, matrix.indptr), shape=(neurons, neurons))
+    values: Array = matrix.value_of_each.copy()
+    peer = sparse.csr_array((values, matrix.indices.astype(np.int32), matrix.indptr), shape=(neurons, neurons))
     contenders: list[Callable[[], Array]] = [
         lambda: native(x, tail)[0],
         lambda: plain(x, tail)[0],
@@ -67,9 +68,10 @@ def compare(neurons: int, layer: int, live: int) -> Pair:
 
 
 def _matrix(neurons: int, layer: int) -> Csr:
+    """As the compiler stores it."""
     reads = generate(neurons, layer + 1, seed=0).reads(layer)
     indptr = np.arange(0, reads.size + 1, FAN_IN, dtype=np.int32)
-    return csr(indptr, reads.astype(np.int32).ravel(), np.full(reads.size, WEIGHT, np.float32))
+    return csr(indptr, reads.astype(index_type(neurons)).ravel(), np.full(1, WEIGHT, np.float32))
 
 
 def _activation(rng: np.random.Generator, neurons: int, live: int) -> Array:

@@ -40,7 +40,7 @@ class Jagged:
 
 def jagged_from_csr(matrix: Csr, copies: NDArray[np.int32] | None = None) -> Jagged:
     """The jagged form of a matrix by compressed rows."""
-    indptr, indices, values = matrix.indptr, matrix.indices, matrix.values
+    indptr, indices, values = matrix.indptr, matrix.indices, matrix.value_of_each
     lengths = np.diff(indptr)
     order = np.argsort(-lengths, kind="stable")
     starts = indptr[:-1].astype(np.intp)[order]

@@ -66,8 +66,8 @@ class SparseLayer:
         self._library = library
         self._order = near_rows(matrix)
         self._threads = threads
-        dtype = matrix.values.dtype
-        self._native_type = dtype if library is not None and dtype.name in library.layer else None
+        dtype, self._types = matrix.values.dtype, (matrix.values.dtype.name, matrix.indices.dtype.name)
+        self._native_type = dtype if library is not None and self._types in library.layer else None
 
     @property
     def rows(self) -> int:
@@ -142,7 +142,7 @@ class SparseLayer:
 
     def _parts(self, order: NDArray[np.int32], live: int) -> list[NDArray[np.int32]]:
         """The rows in as many parts of equal work as threads are worth while."""
-        count = min(self._threads, self._matrix.values.size * live // LEAST_WORK)
+        count = min(self._threads, self._matrix.entries * live // LEAST_WORK)
         if count < 2:
             return [order]
         work = np.cumsum(np.diff(self._matrix.indptr)[order])
@@ -155,8 +155,9 @@ class SparseLayer:
         matrix, live = self._matrix, x.shape[1]
         alive = np.zeros(live, np.uint8)
         bias = None if tail.bias is None else np.ascontiguousarray(tail.bias, x.dtype)
-        library.layer[x.dtype.name](
+        library.layer[self._types](
             *map(address, (order, matrix.indptr, matrix.indices, matrix.values)),
+            int(matrix.values.size > 1),
             order.size,
             address(x),
             live,
@@ -172,8 +173,9 @@ class SparseLayer:
 
 def near_rows(matrix: Csr) -> NDArray[np.int32]:
     """An order of the rows in which those that read the same features are neighbours."""
-    starts = matrix.indptr[:-1]
-    sums = np.concatenate([[0], np.cumsum(matrix.indices, dtype=np.int64)])
-    total = sums[matrix.indptr[1:]] - sums[starts]
-    padded = np.append(matrix.indices, -1)
-    return np.lexsort((total, padded[np.minimum(starts, matrix.indices.size)])).astype(np.int32)
+    starts, full = matrix.indptr[:-1], np.diff(matrix.indptr) > 0
+    total, first = np.zeros(matrix.rows, np.int64), np.full(matrix.rows, -1, np.int64)
+    if full.any():
+        total[full] = np.add.reduceat(matrix.indices, starts[full], dtype=np.int64)
+        first[full] = matrix.indices[starts[full]]
+    return np.lexsort((total, first)).astype(np.int32)

@@ -13,8 +13,9 @@ def sparse_layer(call: KernelCall) -> list[LiveTensor]:
     """y = clip(W @ x + bias, clip_min, clip_max), without samples that are all zero.
 
     inputs:     x, live, [cols, live].
-    weights:    indptr [rows + 1] int32, indices [nnz] int32, values [nnz], optionally bias [rows], and where attribute
-                merged is true copies [cols] int32: how many equal features each feature stands for.
+    weights:    indptr [rows + 1] int32, indices [nnz] uint16 or int32, values [nnz], or [1] for all entries, optionally
+                bias [rows], and where attribute merged is true copies [cols] int32: how many equal features each
+                feature stands for.
     attributes: bias (number, instead of the weight), clip_min, clip_max (numbers; absent = unbounded),
                 zero_preserving (bool: the compiler knows that an all-zero sample stays all zero: finite weights, and
                 bias <= 0 before a lower clip at 0, or no bias; otherwise dead samples are computed, too).

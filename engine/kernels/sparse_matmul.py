@@ -13,7 +13,7 @@ def sparse_matmul(call: KernelCall) -> list[LiveTensor]:
     """y = W @ x over the live samples; a sample that is dead in x is zero in y, so it stays left out.
 
     inputs:     x, live, [cols, live].
-    weights:    indptr [rows + 1] int32, indices [nnz] int32, values [nnz]; copies [cols] as of sparse_layer.
+    weights:    indptr, indices and values, and copies, as of sparse_layer.
     attributes: merged.
     outputs:    y, live, [rows, live].
     """

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ FOLDER = Path(__file__).parent
 # The names that Lambda gives to architectures; platform.machine() has others for one of them.
 ARCHITECTURES = {"x86_64": "x86_64", "AMD64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 _SCALARS: dict[str, Any] = {"float32": ctypes.c_float, "float64": ctypes.c_double}
+_INDICES = ("uint16", "int32")
 _CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -32,13 +34,13 @@ def library_file(architecture: str) -> Path:
 
 @dataclass(frozen=True)
 class NativeLibrary:
-    """The functions by dtype, "float32" or "float64".
+    """The functions by dtype of the elements, "float32" or "float64".
 
-    layer:  see sparse_layer.h; arrays are passed by address.
+    layer:  also by dtype of the indices, "uint16" or "int32"; see sparse_layer.h; arrays are passed by address.
     finite: whether all elements of an array are finite.
     """
 
-    layer: dict[str, Callable[..., None]]
+    layer: dict[tuple[str, str], Callable[..., None]]
     finite: dict[str, Callable[..., int]]
 
 
@@ -57,7 +59,7 @@ def load_library(path: Path, suffix: str) -> NativeLibrary:
     """The functions of a library; suffix: "_avx2" for those that need it, else empty."""
     library = ctypes.CDLL(str(path))
     return NativeLibrary(
-        layer={dtype: _typed_layer(library, dtype, suffix) for dtype in _SCALARS},
+        layer={types: _typed_layer(library, *types, suffix) for types in product(_SCALARS, _INDICES)},
         finite={dtype: _typed_finite(library, dtype) for dtype in _SCALARS},
     )
 
@@ -74,10 +76,10 @@ def address(array: NDArray[np.generic] | None) -> int | None:
     return None if array is None else array.ctypes.data
 
 
-def _typed_layer(library: ctypes.CDLL, dtype: str, suffix: str) -> Callable[..., None]:
-    function = library[f"layer_{dtype}{suffix}"]
+def _typed_layer(library: ctypes.CDLL, dtype: str, indices: str, suffix: str) -> Callable[..., None]:
+    function = library[f"layer_{dtype}_{indices}{suffix}"]
     array, size, scalar = ctypes.c_void_p, ctypes.c_int64, _SCALARS[dtype]
-    function.argtypes = [array] * 4 + [size, array, size, array, size, scalar, scalar, array, array]
+    function.argtypes = [array] * 4 + [size, size, array, size, array, size, scalar, scalar, array, array]
     function.restype = None
     return function
 

@@ -7,31 +7,53 @@
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define COLUMNS(width)                                                                                             \
   NAME(columns)(                                                                                                   \
-      width, order, indptr, indices, values, rows, x + at, live, bias, bias_step, low, high, y + at, alive + at)
+      width, order, indptr, indices, values, value_step, rows, x + at, live, bias, bias_step, low, high, y + at, \
+      alive + at)
 
 #define T float
-#define NAME(function) function##_float32
 #define BLOCK 32
 #define FEATURES
+#define INDEX uint16_t
+#define NAME(function) function##_float32_uint16
 #include "sparse_layer.h"
+#define INDEX int32_t
+#define NAME(function) function##_float32_int32
+#include "sparse_layer.h"
+#undef T
+#undef BLOCK
 
 #define T double
-#define NAME(function) function##_float64
 #define BLOCK 16
-#define FEATURES
+#define INDEX uint16_t
+#define NAME(function) function##_float64_uint16
 #include "sparse_layer.h"
+#define INDEX int32_t
+#define NAME(function) function##_float64_int32
+#include "sparse_layer.h"
+#undef T
+#undef BLOCK
+#undef FEATURES
 
 #ifdef __x86_64__
 #define T float
-#define NAME(function) function##_float32_avx2
 #define BLOCK 64
 #define FEATURES __attribute__((target("avx2")))
+#define INDEX uint16_t
+#define NAME(function) function##_float32_uint16_avx2
 #include "sparse_layer.h"
+#define INDEX int32_t
+#define NAME(function) function##_float32_int32_avx2
+#include "sparse_layer.h"
+#undef T
+#undef BLOCK
 
 #define T double
-#define NAME(function) function##_float64_avx2
 #define BLOCK 32
-#define FEATURES __attribute__((target("avx2")))
+#define INDEX uint16_t
+#define NAME(function) function##_float64_uint16_avx2
+#include "sparse_layer.h"
+#define INDEX int32_t
+#define NAME(function) function##_float64_int32_avx2
 #include "sparse_layer.h"
 #endif
 

@@ -1,7 +1,8 @@
-/* One sparse layer in one pass: y = clip(W x + bias, low, high). Included once per element type T and instruction set.
+/* One sparse layer in one pass: y = clip(W x + bias, low, high). Included once per element type T, type of the indices
+ * and instruction set.
  *
  * x: [cols, live], y: [rows, live], W in CSR: indptr [rows + 1], indices [nnz] below cols (the caller has checked),
- * values [nnz]. order: [rows], the order in which rows are computed: neighbours that read the same features find them
+ * values [nnz] if value_step is 1, one for all entries if it is 0. order: [rows], the order in which rows are computed: neighbours that read the same features find them
  * in the cache. bias: [rows] if bias_step is 1, one number if it is 0, none if NULL. alive: [live], written: 1 where a
  * column of y has an element that is not zero; NaN is not zero.
  *
@@ -10,8 +11,9 @@
  */
 
 static inline __attribute__((always_inline)) void NAME(columns)(
-    int width, const int32_t *order, const int32_t *indptr, const int32_t *indices, const T *values, int64_t rows,
-    const T *x, int64_t live, const T *bias, int64_t bias_step, T low, T high, T *y, uint8_t *alive) {
+    int width, const int32_t *order, const int32_t *indptr, const INDEX *indices, const T *values,
+    int64_t value_step, int64_t rows, const T *x, int64_t live, const T *bias, int64_t bias_step, T low, T high, T *y,
+    uint8_t *alive) {
   T seen[WIDEST];
   for (int c = 0; c < width; c++) seen[c] = 0;
   for (int64_t r = 0; r < rows; r++) {
@@ -19,7 +21,7 @@ static inline __attribute__((always_inline)) void NAME(columns)(
     T sum[WIDEST];
     UNROLL for (int c = 0; c < width; c++) sum[c] = 0;
     for (int32_t k = indptr[row]; k < indptr[row + 1]; k++) {
-      const T value = values[k];
+      const T value = values[k * value_step];
       const T *from = x + indices[k] * live;
       UNROLL for (int c = 0; c < width; c++) sum[c] += value * from[c];
     }
@@ -37,8 +39,9 @@ static inline __attribute__((always_inline)) void NAME(columns)(
 }
 
 FEATURES void NAME(layer)(
-    const int32_t *order, const int32_t *indptr, const int32_t *indices, const T *values, int64_t rows,
-    const T *x, int64_t live, const T *bias, int64_t bias_step, T low, T high, T *y, uint8_t *alive) {
+    const int32_t *order, const int32_t *indptr, const INDEX *indices, const T *values,
+    int64_t value_step, int64_t rows, const T *x, int64_t live, const T *bias, int64_t bias_step, T low, T high, T *y,
+    uint8_t *alive) {
   int64_t at = 0;
   for (; at + BLOCK <= live; at += BLOCK) COLUMNS(BLOCK);
   for (; BLOCK > 32 && at + 32 <= live; at += 32) COLUMNS(32);
@@ -52,7 +55,5 @@ FEATURES void NAME(layer)(
   for (; at < live; at++) COLUMNS(1);
 }
 
-#undef T
 #undef NAME
-#undef BLOCK
-#undef FEATURES
+#undef INDEX

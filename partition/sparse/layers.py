@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from partition.sparse.weights import Rows, SparseWeight
+from partition.sparse.weights import Rows, SparseWeight, index_type, stored_values
 
 Array = NDArray[Any]
+Columns = NDArray[np.uint16] | NDArray[np.int32]
 
 _SEED = 42
 
@@ -46,11 +47,12 @@ class SparseLayer:
 class LocalWeight:
     """Part of a weight by output row, as the kernels read it: row i sums values[e] * x[indices[e]].
 
-    indptr: [rows + 1] int32; indices: [nnz] int32; values: [nnz].
+    indptr: [rows + 1] int32; indices: [nnz] uint16 where there are no more inputs, else int32; values: [nnz], or [1]
+    where all are the same.
     """
 
     indptr: Rows
-    indices: Rows
+    indices: Columns
     values: Array
 
 
@@ -80,7 +82,7 @@ def part_of(weight: SparseWeight, outputs: Rows, inputs: Rows) -> LocalWeight:
         counts = np.bincount(owner[kept], minlength=outputs.size)
         numbers, values = numbers[kept], values[kept]
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return LocalWeight(indptr, numbers, np.ascontiguousarray(values))
+    return LocalWeight(indptr, numbers.astype(index_type(inputs.size)), stored_values(values))
 
 
 def alike(weight: SparseWeight) -> Rows:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +42,28 @@ class SparseWeight:
         """Stored entries."""
         return int(self.values.size)
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
-        """Bytes of values and indices."""
-        return self.values.nbytes + self.indices.nbytes + self.indptr.nbytes
+        """Bytes in a shard."""
+        indices = self.nnz * index_type(self.shape[0]).itemsize
+        return stored_values(self.values).nbytes + indices + self.indptr.size * np.dtype(np.int32).itemsize
 
     def dense(self) -> Array:
         """The same matrix [k, n] with its zeros."""
         full = np.zeros(self.shape, self.values.dtype)
         full[self.indices, np.repeat(np.arange(self.shape[1]), np.diff(self.indptr))] = self.values
         return full
+
+
+def index_type(inputs: int) -> np.dtype[Any]:
+    """What the numbers of so many input neurons are stored as."""
+    return np.dtype(np.uint16 if inputs <= 1 << 16 else np.int32)
+
+
+def stored_values(values: Array) -> Array:
+    """The values of all entries as they are stored: one where they are all the same."""
+    same = values.size > 0 and bool((values == values[0]).all())
+    return np.ascontiguousarray(values[:1] if same else values)
 
 
 def from_coordinates(shape: tuple[int, int], rows: Array, columns: Array, values: Array) -> SparseWeight:

@@ -44,7 +44,7 @@ def test_one_worker_is_measured_and_right() -> None:
     assert (alone.right, alone.checked) == (30, 30)
     assert 0 < alone.multiplications <= alone.all_multiplications == 1024 * 32 * 30 * 3
     assert alone.requests == 1
-    assert alone.loaded_bytes > 3 * 1024 * 32 * 8 * 0.9
+    assert alone.loaded_bytes > 3 * 1024 * 32 * 2 * 0.9
 
 
 def test_large_inputs_come_as_several_requests() -> None:

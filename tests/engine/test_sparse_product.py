@@ -14,7 +14,7 @@ from engine.csr import Csr, csr
 from engine.errors import ProgramError
 from engine.native import NativeLibrary, native_library
 from engine.native.library import ARCHITECTURES, cpu_features, library_file, load_library
-from engine.sparse_layer import LEAST_WORK, SparseLayer, Tail
+from engine.sparse_layer import LEAST_WORK, SparseLayer, Tail, near_rows
 from tests.engine.sparse_contract import Array, Matrix, SparseProductContract, random_matrix
 
 
@@ -79,6 +79,39 @@ class TestNative(SparseProductContract):
                     np.testing.assert_array_equal(part, np.where(some[:, None], expected, 0))
 
     @settings(deadline=None)
+    @given(st.integers(0, 70), st.integers(0, 12), st.sampled_from(["float32", "float64"]), st.integers(0, 99))
+    def test_narrow_forms_of_a_matrix_have_the_bits_of_the_wide_one(
+        self, live: int, rows: int, dtype: str, seed: int
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        given = random_matrix(rng, rows, 9)
+        for shared in (False, True):
+            wide = replace(given, values=np.full_like(given.values, 0.3) if shared else given.values)
+            wide = replace(wide, values=wide.values.astype(dtype))
+            narrow = replace(wide, indices=wide.indices.astype(np.uint16))
+            if shared:
+                narrow = replace(narrow, values=np.array([0.3], np.float32).astype(dtype))
+            x = (rng.standard_normal((9, live)) * (rng.random(live) < 0.5)).astype(dtype)
+            tail, some = Tail(np.array([-0.3]), 0.0, 0.5), rng.random(rows) < 0.5
+            for library in (None, *libraries()):
+                pair = [layer(form, library) for form in (wide, narrow)]
+                for expected, got in zip(*(form(x, tail) for form in pair), strict=True):
+                    np.testing.assert_array_equal(got, expected)
+                parts = [np.zeros((rows, live), x.dtype) for _ in pair]
+                for form, part in zip(pair, parts, strict=True):
+                    form.some(some, x, tail, part)
+                np.testing.assert_array_equal(parts[1], parts[0])
+                np.testing.assert_array_equal(near_rows(pair[1].matrix), near_rows(pair[0].matrix))
+
+    def test_columns_beyond_15_bits_are_read_where_they_are(self) -> None:
+        indices = np.array([65535, 0, 32768], np.uint16)
+        matrix = Matrix(np.array([0, 2, 3], np.int32), indices, np.ones(1, np.float32), 65536)
+        x = np.zeros((65536, 9), np.float32)
+        x[65535], x[32768] = 2, 5
+        for library in (None, *libraries()):
+            assert layer(matrix, library)(x, Tail())[0].tolist() == [[2.0] * 9, [5.0] * 9]
+
+    @settings(deadline=None)
     @given(st.integers(0, 70), st.integers(0, 12), st.integers(2, 5), st.integers(0, 99))
     def test_several_threads_have_the_bits_of_one(self, live: int, rows: int, threads: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -140,11 +173,18 @@ def test_missing_library_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
         ([0, 2, 1], [0], [1.0]),
         ([0, 1], [-1], [1.0]),
         ([0, 1], [0], [1.0, 2.0]),
+        ([0, 2], [0, 1], []),
     ],
 )
 def test_what_is_no_csr_matrix_is_refused(indptr: list[int], indices: list[int], values: list[float]) -> None:
     with pytest.raises(ProgramError, match="CSR"):
         csr(np.array(indptr, np.int32), np.array(indices, np.int32), np.array(values, np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int16, np.uint32, np.float32])
+def test_columns_of_another_type_are_refused(dtype: type[np.generic]) -> None:
+    with pytest.raises(ProgramError, match="indices uint16 or int32, got int32 and"):
+        csr(np.array([0, 1], np.int32), np.array([0], dtype), np.ones(1, np.float32))
 
 
 @pytest.mark.parametrize("library", [None, native_library()], ids=["numpy", "native"])

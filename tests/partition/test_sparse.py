@@ -19,7 +19,7 @@ from partition.sparse.assignment import contiguous
 from partition.sparse.layers import SparseLayer, inputs_read, outputs_fed, part_of
 from partition.sparse.maps import row_maps, rows_sent
 from partition.sparse.parts import chain_part
-from partition.sparse.weights import from_dense, take_sparse
+from partition.sparse.weights import from_coordinates, from_dense, stored_values, take_sparse
 from tests.partition import models
 from zoo.graphchallenge import Options as ChallengeOptions
 from zoo.graphchallenge import graphchallenge_1024
@@ -208,10 +208,38 @@ def test_parts_of_a_weight_make_up_the_whole() -> None:
     for outputs in contiguous(7, 3):
         for inputs in contiguous(11, 2):
             part = part_of(weight, outputs, inputs)
+            values = np.broadcast_to(part.values, part.indices.shape)
             for i, output in enumerate(outputs):
                 entries = slice(part.indptr[i], part.indptr[i + 1])
-                total[inputs[part.indices[entries]], output] += part.values[entries]
+                total[inputs[part.indices[entries]], output] += values[entries]
     np.testing.assert_array_equal(total, matrix)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([2.0, 2.0, 2.0], [2.0]),
+        ([2.0], [2.0]),
+        ([2.0, 2.0, 3.0], [2.0, 2.0, 3.0]),
+        ([np.nan, np.nan], [np.nan, np.nan]),
+        ([], []),
+    ],
+)
+def test_values_are_stored_once_where_all_are_the_same(values: list[float], expected: list[float]) -> None:
+    np.testing.assert_array_equal(stored_values(np.array(values, np.float32)), np.array(expected, np.float32))
+
+
+@pytest.mark.parametrize("inputs", [65536, 65537])
+def test_columns_take_16_bits_where_they_fit_and_the_size_is_known_before(inputs: int) -> None:
+    rows, columns = np.array([0, inputs - 1, 7]), np.array([0, 0, 1])
+    weight = from_coordinates((inputs, 2), rows, columns, np.full(3, 0.5, np.float32))
+    part = part_of(weight, np.arange(2, dtype=np.int32), np.arange(inputs, dtype=np.int32))
+    assert part.indices.dtype == (np.uint16 if inputs == 65536 else np.int32)
+    assert part.indices.tolist() == rows.tolist()
+    assert weight.nbytes == part.indptr.nbytes + part.indices.nbytes + part.values.nbytes
+    some = part_of(weight, np.arange(2, dtype=np.int32), np.array([7, inputs - 1], np.int32))
+    assert some.indices.dtype == np.uint16
+    assert some.indices.tolist() == [1, 0]
 
 
 def test_neurons_read_and_fed_are_those_of_the_matrix() -> None:
