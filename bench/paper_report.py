@@ -37,6 +37,15 @@ _CALLS = {
 }
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 1100, 420, 60, 90, 30
 _DECADES = (-3, 0)
+# By a figure of the summary: what is said where there is one.
+_SENTENCES = {
+    "bytes_ratio_mean": "- Bytes: {bytes_ratio_mean:.4f} of theirs in the geometric mean, at most"
+    " {bytes_ratio_max:.4f}.",
+    "queue_usd_ratio_mean": "- USD through the queue: {queue_usd_ratio_mean:.3f} of theirs in the geometric mean,"
+    " at most {queue_usd_of_floor_max:.2f} of the floor.",
+    "object_usd_ratio_mean": "- USD through objects: {object_usd_ratio_mean:.3f} of theirs in the geometric mean,"
+    " at most {object_usd_ratio_max:.3f}.",
+}
 _TEXTS = frozenset({"channel", "partition", "right", "how"})
 _FRACTIONS = frozenset({"bytes_ratio", "usd_ours", "usd_theirs", "usd_ratio", "usd_floor"})
 
@@ -82,17 +91,11 @@ def _apart(line: Line) -> str:
 
 
 def summary_lines(lines: Sequence[Line]) -> list[str]:
-    """Sentences."""
+    """Sentences, of what there are rows of."""
     mean = summary(lines)
-    return [
-        f"- Bytes: {mean['bytes_ratio_mean']:.4f} of theirs in the geometric mean, at most"
-        f" {mean['bytes_ratio_max']:.4f}.",
-        f"- USD through the queue: {mean['queue_usd_ratio_mean']:.3f} of theirs in the geometric mean, at most"
-        f" {mean['queue_usd_of_floor_max']:.2f} of the floor.",
-        f"- USD through objects: {mean['object_usd_ratio_mean']:.3f} of theirs in the geometric mean, at most"
-        f" {mean['object_usd_ratio_max']:.3f}.",
-        *(f"- {count} rows: {how}." for how, count in _counted(line["how"] for line in lines).items()),
-    ]
+    ratios = [text.format_map(mean) for name, text in _SENTENCES.items() if not math.isnan(mean[name])]
+    rows = {how: f"{count} row{'s' * (count > 1)}" for how, count in _counted(line["how"] for line in lines).items()}
+    return [*ratios, *(f"- {count}: {how}." for how, count in rows.items())]
 
 
 def _counted(names: Iterable[str]) -> dict[str, int]:

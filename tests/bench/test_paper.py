@@ -117,6 +117,14 @@ def test_the_table_is_the_same_in_every_form(tmp_path: Path) -> None:
     assert geometric_mean([0.1, 0.001]) == pytest.approx(0.01)
 
 
+def test_nothing_is_said_of_a_channel_that_has_no_rows() -> None:
+    page = markdown([compared(QUEUE, ours(Case("queue", 1024, 8)))])
+    assert "through the queue" in page
+    assert "through objects" not in page
+    assert "nan" not in page
+    assert "- 1 row: " in page
+
+
 def test_rows_that_were_not_measured_here_stay_in_the_table(tmp_path: Path) -> None:
     lines = [compared(row, ours(Case(row.channel, 1024, 8))) for row in (QUEUE, OBJECT)]
     write_results(lines, tmp_path, "paper")
