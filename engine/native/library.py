@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.csr import INDEX_TYPES
+
 FOLDER = Path(__file__).parent
 # The names that Lambda gives to architectures; platform.machine() has others for one of them.
 ARCHITECTURES = {"x86_64": "x86_64", "AMD64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 _SCALARS: dict[str, Any] = {"float32": ctypes.c_float, "float64": ctypes.c_double}
-_INDICES = ("uint16", "int32")
+_INDICES = tuple(dtype.name for dtype in INDEX_TYPES)
 _CPU_INFO = Path("/proc/cpuinfo")
 
 
