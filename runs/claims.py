@@ -30,11 +30,13 @@ class Pulse:
 
     age_s:  since it was written, by S3's clock.
     idle_s: for which the worker had been waiting for a message then.
+    left:   whether it was the worker's last one.
     """
 
     slot: int
     age_s: float
     idle_s: float
+    left: bool = False
 
 
 class Claims:
@@ -69,9 +71,9 @@ class Claims:
         return renewed
 
     def pulses(self, slots: Iterable[int]) -> list[Pulse]:
-        """The newest sign of life of each of these slots, of those that have not left."""
+        """The newest sign of life of each of these slots, of those that have come."""
         found = ((slot, self._objects.get(self._key(slot))) for slot in slots)
-        return [_pulse(slot, stored) for slot, stored in found if stored is not None and stored.data != LEFT]
+        return [_pulse(slot, stored) for slot, stored in found if stored is not None]
 
     def leave(self, slot: int, etag: str) -> None:
         """Say that this slot's process sends nothing any more, unless the run has been cleaned up by now."""
@@ -101,6 +103,8 @@ class Claims:
 
 def _pulse(slot: int, stored: Stored) -> Pulse:
     age_s = max(0.0, stored.now - stored.written_at)
+    if stored.data == LEFT:
+        return Pulse(slot, age_s, 0.0, left=True)
     try:
         return Pulse(slot, age_s, float(json.loads(stored.data)["idle_s"]))
     except (ValueError, TypeError, KeyError):  # it has not been renewed yet

@@ -30,7 +30,7 @@ from runs.request import Request
 from runs.service import Invocation, Service
 from runs.start import StartMessage
 from runs.values import Array
-from runs.vigil import SILENT_S, Vigil
+from runs.vigil import Vigil, absent
 from runs.watch import HandOver, Watch, monotonic
 from runs.wiring import open_channel
 
@@ -203,15 +203,15 @@ class Coordinator:
             self.progress.hellos[slot] = _mapping(hello)
         except _Late:
             self.watch.lift("hedge")
-            self._check_frozen(missing)
+            self._check_present(missing)
             self.progress.hedged = True
             start_workers(self.service, [self._start_message(slot) for slot in missing])
 
-    def _check_frozen(self, missing: Sequence[int]) -> None:
-        """A worker that has claimed its slot and gives no sign of life keeps every copy out: only an attempt helps."""
-        frozen = [pulse for pulse in self._claims.pulses(missing) if pulse.age_s >= SILENT_S]
-        if frozen and self.desk.too_few is not None:
-            raise self.desk.too_few(f"slot {frozen[0].slot}: no sign of life for {frozen[0].age_s:.0f} s")
+    def _check_present(self, missing: Sequence[int]) -> None:
+        """A worker that has claimed its slot and is not there any more keeps every copy out: only an attempt helps."""
+        fault = absent(self._claims.pulses(missing))
+        if fault is not None and self.desk.too_few is not None:
+            raise self.desk.too_few(f"slot {fault.slot}: {fault.message}")
 
     def _compute(self, execution: Execution, channel: Channel, inputs: Mapping[str, Array]) -> dict[str, Array]:
         with self.progress.phase("load"):

@@ -1,7 +1,8 @@
 """Tells rank 0, while it hears nothing, whether anybody is still at work: a frozen worker or a lost message is no work.
 
-A frozen worker gives no sign of life. After a lost message all ranks wait for each other, and all say so: they have
-been idle together for longer than any sign is old, so whatever could wake one of them has been on its way for seconds.
+A frozen worker gives no sign of life. One that found nobody who drives the run has left, and says so. After a lost
+message all ranks wait for each other, and all say so: they have been idle together for longer than any sign is old, so
+whatever could wake one of them has been on its way for seconds.
 """
 
 from __future__ import annotations
@@ -34,11 +35,14 @@ class Vigil:
         if self._idle_s() < IDLE_S:
             return None
         pulses = self._claims.pulses(self._waiting())
-        return _frozen(pulses) or _stuck(pulses)
+        return absent(pulses) or _stuck(pulses)
 
 
-def _frozen(pulses: Sequence[Pulse]) -> Fault | None:
+def absent(pulses: Sequence[Pulse]) -> Fault | None:
+    """The first of these workers, who have not said their last word, that will not say it."""
     for pulse in pulses:
+        if pulse.left:
+            return Fault(pulse.slot, "Left", "its process has left the run")
         if pulse.age_s >= SILENT_S:
             return Fault(pulse.slot, "Silent", f"no sign of life for {pulse.age_s:.0f} s")
     return None

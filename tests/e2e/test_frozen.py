@@ -16,6 +16,7 @@ from tests.e2e.world import assert_only_the_result_is_left, killing_a_worker, le
 
 Inputs = dict[str, NDArray[Any]]
 LEAVE_S = 60.0
+FROZEN_S = 30.0
 
 
 @pytest.mark.soak
@@ -34,6 +35,21 @@ def test_a_frozen_process_costs_one_attempt_and_the_answer_is_right(
     assert answer.figures["attempts"] == 2
     # stall_s alone would have needed 120 s.
     assert took < 110
+    _await_leaving(deployment, run_id)
+
+
+@pytest.mark.soak
+def test_a_driver_that_was_frozen_finds_that_its_workers_have_left(
+    deployment: Deployment, slow_model: tuple[str, Inputs]
+) -> None:
+    (name, inputs), run_id = slow_model, uuid.uuid4().hex
+    expected = deployment.client.infer(name, inputs).outputs["y"]
+    started = time.monotonic()
+    with killing_a_worker(deployment, run_id, function="infer", after_s=1, how=signal.SIGSTOP, stopped_s=FROZEN_S):
+        answer = deployment.client.infer(name, inputs, run_id=run_id)
+    assert np.array_equal(answer.outputs["y"], expected)
+    assert answer.figures["attempts"] == 2
+    assert time.monotonic() - started < FROZEN_S + 80  # stall_s alone would have needed 120 s
     _await_leaving(deployment, run_id)
 
 

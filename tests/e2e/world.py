@@ -34,10 +34,11 @@ def killing_a_worker(
     function: str = "worker",
     after_s: float = 0.0,
     how: signal.Signals = signal.SIGKILL,
+    stopped_s: float | None = None,
 ) -> Iterator[list[float]]:
     """SIGKILL a busy process of a function `after_s` after all workers of the attempt were up; the list holds when.
 
-    how: another signal; a process that was stopped goes on at the end of the block.
+    how: another signal; a process that was stopped goes on after `stopped_s`, or at the end of the block.
     """
     killed_at: list[float] = []
     processes: list[int] = []
@@ -51,6 +52,9 @@ def killing_a_worker(
         processes.append(_busiest(lambda: _processes(deployment, function)))
         os.kill(processes[0], how)
         killed_at.append(time.monotonic())
+        if stopped_s is not None:
+            time.sleep(stopped_s)
+            os.kill(processes[0], signal.SIGCONT)
 
     thread = threading.Thread(target=kill)
     thread.start()

@@ -61,13 +61,23 @@ def test_a_worker_that_gives_no_sign_of_life_is_named(claims: Claims, clock: Clo
     assert (fault.slot, fault.kind) == (2, "Silent")
 
 
-def test_a_worker_that_has_reported_or_left_need_not_give_any(claims: Claims, clock: Clock) -> None:
-    reported, left, worker = Worker(claims, 1), Worker(claims, 2), Worker(claims, 3)
-    claims.leave(2, left.etag)
+def test_a_worker_that_has_reported_or_has_not_come_need_not_give_any(claims: Claims, clock: Clock) -> None:
+    reported, worker = Worker(claims, 1), Worker(claims, 3)
     clock.now += 2 * SILENT_S
     worker.renew(0)
     assert reported.slot == 1
     assert vigil(claims, (2, 3)).verdict() is None
+
+
+def test_a_worker_that_has_left_is_named_when_nothing_comes_any_more(claims: Claims) -> None:
+    left, worker = Worker(claims, 1), Worker(claims, 2)
+    claims.leave(1, left.etag)
+    worker.renew(0)
+    assert vigil(claims, idle_s=IDLE_S - 1).verdict() is None  # what it sent before may be on its way
+    fault = vigil(claims).verdict()
+    assert fault is not None
+    assert (fault.slot, fault.kind) == (1, "Left")
+    assert vigil(claims, (2,)).verdict() is None
 
 
 def test_when_all_have_waited_for_long_a_message_is_lost(claims: Claims, clock: Clock) -> None:
