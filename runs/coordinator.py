@@ -34,8 +34,10 @@ from runs.vigil import Vigil, absent
 from runs.watch import HandOver, Watch, monotonic
 from runs.wiring import open_channel
 
-# A cold start takes some seconds. A worker that has not said hello by then is started once more.
+# A cold start takes some seconds. A worker that has not said hello by then is started once more; where more than half
+# have not, the platform is slow or the account has no slots left, and copies would only stand in the same queue.
 HEDGE_S = 30.0
+FEW = 2
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ class Coordinator:
         began_at, start_s = monotonic(self.progress.attempt_at), self.request.start_s
         with (
             self.watch.limited("start", began_at + start_s, lambda: too_few(f"no hello within start_s={start_s:g}")),
-            self.watch.limited("hedge", began_at + min(HEDGE_S, start_s / 2), _Late),
+            self.watch.limited("hedge", began_at + self._late_s, _Late),
         ):
             while missing := [slot for slot in range(1, size) if slot not in hellos]:
                 self._hear_one(channel, missing)
@@ -202,10 +204,17 @@ class Coordinator:
             slot, _, hello = channel.recv_json_any([(slot, Tag(HELLO)) for slot in missing])
             self.progress.hellos[slot] = _mapping(hello)
         except _Late:
-            self.watch.lift("hedge")
             self._check_present(missing)
+            if len(missing) > max(FEW, self.manifest.world_size // 2):
+                self.watch.postpone("hedge", self._late_s)
+                return
+            self.watch.lift("hedge")
             self.progress.hedged = True
             start_workers(self.service, [self._start_message(slot) for slot in missing])
+
+    @property
+    def _late_s(self) -> float:
+        return min(HEDGE_S, self.request.start_s / 2)
 
     def _check_present(self, missing: Sequence[int]) -> None:
         """A worker that has claimed its slot and is not there any more keeps every copy out: only an attempt helps."""

@@ -42,6 +42,11 @@ class Watch:
         """Forget a limit."""
         self._limits.pop(name, None)
 
+    def postpone(self, name: str, by_s: float) -> None:
+        """Move a limit to a later time."""
+        at, error = self._limits[name]
+        self._limits[name] = (at + by_s, error)
+
     @contextlib.contextmanager
     def limited(self, name: str, at: float, error: Callable[[], Exception]) -> Iterator[None]:
         """A limit for the length of a block."""

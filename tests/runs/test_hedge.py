@@ -36,8 +36,19 @@ class Hall:
         return self.recv_json_any(pairs)
 
 
-def _coordinator(clock: Clock, calls: FakeCalls, start_s: float) -> Coordinator:
-    manifest = cast(Any, SimpleNamespace(world_size=3, bundle_id="b"))
+class SlowHall(Hall):
+    """A channel on which one worker after the other says hello, and the last one not before it was started again."""
+
+    def recv_json_any(self, pairs: Sequence[tuple[int, Any]]) -> tuple[int, Any, object]:
+        self.clock.now += HEDGE_S * 0.6
+        self.watch.check()
+        if len(pairs) == 1 and not self.calls.invoked:
+            return self.recv_json_any(pairs)
+        return *pairs[0], {"held": [], "request_id": ""}
+
+
+def _coordinator(clock: Clock, calls: FakeCalls, start_s: float, world_size: int = 3) -> Coordinator:
+    manifest = cast(Any, SimpleNamespace(world_size=world_size, bundle_id="b"))
     return Coordinator(
         fake_service(FakeS3(clock), calls),
         manifest,
@@ -58,6 +69,16 @@ def test_only_who_is_late_is_started_once_more() -> None:
     assert len(held) == 3
     assert [start["slot"] for start in calls.invoked] == [2]
     assert coordinator.progress.hedged
+
+
+def test_nobody_is_started_once_more_while_more_than_half_are_late() -> None:
+    clock, calls = Clock(time.monotonic()), FakeCalls()
+    coordinator = _coordinator(clock, calls, start_s=1000, world_size=9)
+    held = coordinator._hear_hellos(cast(Any, SlowHall(coordinator.watch, clock, calls)))
+    started = [start["slot"] for start in calls.invoked]
+    assert len(held) == 9
+    assert 0 < len(started) <= 4
+    assert started == list(range(9 - len(started), 9))
 
 
 def test_a_worker_that_never_comes_fails_the_start_at_its_limit() -> None:
