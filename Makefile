@@ -33,7 +33,7 @@ node_modules/.done: package-lock.json .npmrc
 	@touch $@
 
 # The libraries of all architectures are built together.
-$(NATIVE): engine/native/sparse.c engine/native/sparse_layer.h engine/native/build.py | .venv/.done
+$(NATIVE): engine/native/sparse.c $(wildcard engine/native/*.h) engine/native/build.py | .venv/.done
 	@echo "setup: kernels in C"
 	@$(VENV)/python -m engine.native.build
 

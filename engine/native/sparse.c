@@ -10,51 +10,38 @@
       width, order, indptr, indices, values, value_step, rows, x + at, live, bias, bias_step, low, high, y + at, \
       alive + at)
 
+#define JOINED(function, type, index, set) function##_##type##_##index##set
+#define JOIN(function, type, index, set) JOINED(function, type, index, set)
+#define NAME(function) JOIN(function, T_NAME, INDEX_NAME, SET)
+
 #define T float
+#define T_NAME float32
 #define BLOCK 32
+#define SET
 #define FEATURES
-#define INDEX uint16_t
-#define NAME(function) function##_float32_uint16
-#include "sparse_layer.h"
-#define INDEX int32_t
-#define NAME(function) function##_float32_int32
-#include "sparse_layer.h"
-#undef T
-#undef BLOCK
+#include "sparse_indices.h"
 
 #define T double
+#define T_NAME float64
 #define BLOCK 16
-#define INDEX uint16_t
-#define NAME(function) function##_float64_uint16
-#include "sparse_layer.h"
-#define INDEX int32_t
-#define NAME(function) function##_float64_int32
-#include "sparse_layer.h"
-#undef T
-#undef BLOCK
-#undef FEATURES
+#define SET
+#define FEATURES
+#include "sparse_indices.h"
 
 #ifdef __x86_64__
 #define T float
+#define T_NAME float32
 #define BLOCK 64
+#define SET _avx2
 #define FEATURES __attribute__((target("avx2")))
-#define INDEX uint16_t
-#define NAME(function) function##_float32_uint16_avx2
-#include "sparse_layer.h"
-#define INDEX int32_t
-#define NAME(function) function##_float32_int32_avx2
-#include "sparse_layer.h"
-#undef T
-#undef BLOCK
+#include "sparse_indices.h"
 
 #define T double
+#define T_NAME float64
 #define BLOCK 32
-#define INDEX uint16_t
-#define NAME(function) function##_float64_uint16_avx2
-#include "sparse_layer.h"
-#define INDEX int32_t
-#define NAME(function) function##_float64_int32_avx2
-#include "sparse_layer.h"
+#define SET _avx2
+#define FEATURES __attribute__((target("avx2")))
+#include "sparse_indices.h"
 #endif
 
 /* Whether all of x [size] is finite: 0 * NaN and 0 * Inf are NaN, which no sum hides. */

@@ -2,9 +2,9 @@
  * and instruction set.
  *
  * x: [cols, live], y: [rows, live], W in CSR: indptr [rows + 1], indices [nnz] below cols (the caller has checked),
- * values [nnz] if value_step is 1, one for all entries if it is 0. order: [rows], the order in which rows are computed: neighbours that read the same features find them
- * in the cache. bias: [rows] if bias_step is 1, one number if it is 0, none if NULL. alive: [live], written: 1 where a
- * column of y has an element that is not zero; NaN is not zero.
+ * values [nnz] if value_step is 1, one for all entries if it is 0. order: [rows], the order in which rows are computed:
+ * neighbours that read the same features find them in the cache. bias: [rows] if bias_step is 1, one number if it is 0,
+ * none if NULL. alive: [live], written: 1 where a column of y has an element that is not zero; NaN is not zero.
  *
  * A block of columns is summed in registers, in the order of the row's entries, so a column's result depends neither on
  * the others nor on the instruction set (built with -ffp-contract=off).
@@ -54,6 +54,3 @@ FEATURES void NAME(layer)(
   }
   for (; at < live; at++) COLUMNS(1);
 }
-
-#undef NAME
-#undef INDEX

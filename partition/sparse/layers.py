@@ -82,7 +82,7 @@ def part_of(weight: SparseWeight, outputs: Rows, inputs: Rows) -> LocalWeight:
         counts = np.bincount(owner[kept], minlength=outputs.size)
         numbers, values = numbers[kept], values[kept]
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return LocalWeight(indptr, numbers.astype(index_type(inputs.size)), stored_values(values))
+    return LocalWeight(indptr, numbers.astype(index_type(inputs.size), copy=False), stored_values(values))
 
 
 def alike(weight: SparseWeight) -> Rows:
