@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from client.errors import UsageError
 from client.logs import FUNCTIONS, RANK_0, log_lines
 from client.target import Stage
-from costs import Bill, CallCounts, RunUsage, calls_to_json, gather, gather_all, make_bill, parse_usage_line
+from costs import (
+    Bill,
+    CallCounts,
+    RunUsage,
+    at_least,
+    calls_from_json,
+    calls_to_json,
+    gather,
+    gather_all,
+    make_bill,
+    parse_usage_line,
+)
 
 
 @dataclass(frozen=True)
 class RunBill:
     """What the logs say a run used, and its price.
 
+    usage.calls: no fewer than the run's record has.
     usage.unreported: invocations whose REPORT line has not arrived: the bill is not final.
+    unlogged: ranks' invocations without a usage line: of their calls, those up to their report are in.
     """
 
     run_id: str
     usage: RunUsage
     bill: Bill
+    unlogged: frozenset[str]
 
     @property
     def final(self) -> bool:
@@ -33,6 +47,7 @@ class RunBill:
         return {
             "run_id": self.run_id,
             "final": self.final,
+            "unlogged": sorted(self.unlogged),
             "invocations": len(self.usage.lambdas),
             "lambda_gb_seconds": sum(one.gb_seconds for one in self.usage.lambdas),
             "calls": calls_to_json(self.usage.calls),
@@ -50,15 +65,19 @@ def bill_of_run(stage: Stage, run_id: str, record: Mapping[str, Any]) -> RunBill
     """Read the logs and price what they hold.
 
     record: the run's; empty while it goes on. It names the invocations that must be in the logs before the bill is
-    final: the ranks', and those that died before they wrote what they had called, whose Lambda time counts.
+    final: the ranks', and those that died before they wrote what they had called, whose Lambda time counts. Where a
+    line of a rank is lost, the record's calls stand.
 
     Raises:
         UsageError: no function has logged anything of this run (logs take some seconds to arrive).
     """
     usage = gather_all([_function_usage(stage, name, run_id, _named(record, name)) for name in FUNCTIONS])
-    if not usage.records:
+    if not usage.records and not usage.lambdas:
         raise UsageError(f"run {run_id}: not in the logs; they take some seconds to arrive")
-    return RunBill(run_id, usage, make_bill(usage.calls, usage.lambdas))
+    usage = replace(usage, calls=at_least(usage.calls, calls_from_json(record.get("calls", {}))))
+    ranks = {one["request_id"] for one in record.get("ranks", ())}
+    unlogged = frozenset(ranks - {one.request_id for one in usage.records})
+    return RunBill(run_id, usage, make_bill(usage.calls, usage.lambdas), unlogged)
 
 
 def _named(record: Mapping[str, Any], function: str) -> set[str]:

@@ -21,6 +21,8 @@ def answer_lines(figures: Mapping[str, Any]) -> list[str]:
 def bill_lines(bill: Mapping[str, Any]) -> list[str]:
     """The final bill of a run."""
     state = "final" if bill["final"] else "not final: some REPORT lines have not arrived"
+    if bill["unlogged"]:
+        state += f"; the last line of {len(bill['unlogged'])} is not in the logs, their calls are those of the answer"
     head = f"run {bill['run_id']}: {bill['invocations']} invocations, {bill['lambda_gb_seconds']:.3f} GB-s, {state}"
     return [head, *call_lines(bill["calls"]), usd_line(bill["usd"])]
 

@@ -1,7 +1,7 @@
 """Prices, limits and pricing rules, each with unit, region, source and date; the meter; the bill."""
 
 from costs.bill import Bill, BillLine, make_bill
-from costs.calls import CallCount, CallCounts, calls_from_json, calls_to_json, merge, subtract
+from costs.calls import CallCount, CallCounts, at_least, calls_from_json, calls_to_json, merge, subtract
 from costs.errors import CostError, MalformedUsageError, UnknownPriceError
 from costs.hook import attach
 from costs.limits import Limit
@@ -26,6 +26,7 @@ __all__ = [
     "RunUsage",
     "UnknownPriceError",
     "UsageRecord",
+    "at_least",
     "attach",
     "billed_units",
     "calls_from_json",

@@ -51,6 +51,16 @@ def subtract(later: CallCounts, earlier: CallCounts) -> dict[str, CallCount]:
     return {name: difference for name, difference in differences.items() if difference != NONE}
 
 
+def at_least(counts: CallCounts, floor: CallCounts) -> dict[str, CallCount]:
+    """The larger of two counts, figure by figure, keys in alphabetical order."""
+    operations = sorted({*counts, *floor})
+    return {name: _larger(counts.get(name, NONE), floor.get(name, NONE)) for name in operations}
+
+
+def _larger(one: CallCount, other: CallCount) -> CallCount:
+    return CallCount(max(one.requests, other.requests), max(one.units, other.units), max(one.bytes, other.bytes))
+
+
 def calls_to_json(counts: CallCounts) -> dict[str, dict[str, int]]:
     """Counts as plain JSON: {"sns:PublishBatch": {"requests": 1, "units": 1, "bytes": 20}}."""
     return {name: asdict(count) for name, count in sorted(counts.items())}

@@ -9,8 +9,9 @@ import pytest
 
 from client.bill import bill_of_run
 from client.errors import UsageError
+from client.tables import bill_lines
 from client.target import Stage
-from costs.calls import CallCount
+from costs.calls import CallCount, calls_to_json
 from costs.logs import usage_line
 
 PUT = {"s3:PutObject": CallCount(1, 1, 10)}
@@ -83,6 +84,32 @@ def test_what_arrives_while_the_logs_are_read_never_makes_a_bill_final_without_i
     again = bill_of_run(stage(logs), "run", RECORD)
     assert again.final
     assert again.usage.calls["s3:PutObject"].requests == 3
+
+
+def test_where_a_line_is_lost_the_calls_are_those_of_the_record() -> None:
+    """Lambda's own line is there: nothing more will come."""
+    record = {**RECORD, "calls": calls_to_json({"s3:PutObject": CallCount(3, 3, 30)})}
+    bill = bill_of_run(stage(Logs({"infer": INFER, "worker": [*FIRST, report("b2")]})), "run", record)
+    assert bill.final
+    assert bill.unlogged == {"b2"}
+    assert bill.usage.calls == {"s3:PutObject": CallCount(3, 3, 30)}
+    assert bill.to_json()["unlogged"] == ["b2"]
+    assert "last line of 1 is not in the logs" in bill_lines(bill.to_json())[0]
+
+
+def test_a_run_of_one_rank_has_a_bill_though_its_line_is_lost() -> None:
+    record = {"ranks": RECORD["ranks"][:1], "calls": calls_to_json(PUT)}
+    bill = bill_of_run(stage(Logs({"infer": [report("a0")], "worker": []})), "run", record)
+    assert bill.final
+    assert bill.usage.calls == PUT
+
+
+def test_what_came_after_the_record_is_in_the_bill() -> None:
+    logs = Logs({"infer": INFER, "worker": [*FIRST, *SECOND]})
+    bill = bill_of_run(stage(logs), "run", {**RECORD, "calls": calls_to_json(PUT)})
+    assert bill.usage.calls == {"s3:PutObject": CallCount(3, 3, 30)}
+    assert bill.unlogged == frozenset()
+    assert "not in the logs" not in bill_lines(bill.to_json())[0]
 
 
 def test_without_a_record_what_the_logs_name_must_be_reported() -> None:

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costs import CallCount, CostError, MalformedUsageError, Meter, calls_from_json, calls_to_json, merge, subtract
+from costs import (
+    CallCount,
+    CostError,
+    MalformedUsageError,
+    Meter,
+    at_least,
+    calls_from_json,
+    calls_to_json,
+    merge,
+    subtract,
+)
 
 NUMBERS = st.integers(0, 2**53)
 COUNTS = st.dictionaries(
@@ -35,6 +45,16 @@ def test_merge_adds_operation_by_operation() -> None:
         ("sns:Publish", CallCount(4, 5, 6)),
         ("sqs:SendMessage", CallCount(11, 22, 33)),
     ]
+
+
+def test_a_floor_lifts_each_figure_by_itself() -> None:
+    counts = {"sqs:SendMessage": CallCount(1, 9, 3)}
+    floor = {"sns:Publish": CallCount(4, 5, 6), "sqs:SendMessage": CallCount(2, 8, 3)}
+    assert list(at_least(counts, floor).items()) == [
+        ("sns:Publish", CallCount(4, 5, 6)),
+        ("sqs:SendMessage", CallCount(2, 9, 3)),
+    ]
+    assert at_least(counts, {}) == counts
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,15 @@ import pytest
 from numpy.typing import NDArray
 
 from client.api import RunFailed
-from client.errors import UsageError
 from tests.conftest import Deployment
-from tests.e2e.world import assert_only_the_result_is_left, await_queued, keys_under, leases, queued
+from tests.e2e.world import (
+    assert_only_the_result_is_left,
+    await_queued,
+    await_usage,
+    keys_under,
+    leases,
+    queued,
+)
 
 Inputs = dict[str, NDArray[Any]]
 WORKERS = 2
@@ -29,7 +35,7 @@ def test_however_a_run_ends_it_leaves_no_message_object_lane_or_process(
     END[way](deployment, slow_model, run_id, channel)
     assert leases(deployment) == []
     assert_only_the_result_is_left(deployment, run_id)
-    assert _ended_workers(deployment, run_id) == WORKERS
+    assert len(await_usage(deployment, run_id, WORKERS, workers_only=True)) == WORKERS
     assert await_queued(deployment, before) <= before
 
 
@@ -54,18 +60,6 @@ END: dict[str, Callable[[Deployment, tuple[str, Inputs], str, str], None]] = {
     "failed": _failed,
     "cancelled": _cancelled,
 }
-
-
-def _ended_workers(deployment: Deployment, run_id: str) -> int:
-    """Workers of the run whose invocation has ended, with an answer or without; waits for them."""
-    until, ended = time.monotonic() + 60, 0
-    while ended < WORKERS and time.monotonic() < until:
-        try:
-            records = deployment.client.bill(run_id).usage.records
-            ended = sum(record.rank > 0 for record in records)
-        except UsageError:
-            time.sleep(0.1)
-    return ended
 
 
 def test_sixteen_requests_at_once_for_models_of_several_sizes_are_all_right(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
 
 from client.doctor import examine
-from client.errors import UsageError
-from client.logs import LogLine, show
+from client.logs import show
 from tests.conftest import Deployment
+from tests.e2e.world import await_logged
 
 
 def test_the_doctor_finds_a_fresh_stage_healthy(deployment: Deployment) -> None:
@@ -27,7 +26,7 @@ def test_the_logs_of_all_ranks_are_one_story(
     deployment: Deployment, registered_digits: Callable[[str, int], str], digits: dict[str, NDArray[Any]]
 ) -> None:
     run_id = deployment.client.infer(registered_digits("row", 3), digits).run_id
-    lines = _logs(deployment, run_id, 8)
+    lines = await_logged(deployment, lambda: deployment.client.logs(run_id), 7)
     told = [(line.fields.get("slot"), line.fields["event"]) for line in lines]
     assert told[:2] == [(0, "drive"), (0, "lane")]
     assert {(1, "start"), (2, "start"), (1, "end"), (2, "end"), (0, "end")} <= set(told)
@@ -35,13 +34,3 @@ def test_the_logs_of_all_ranks_are_one_story(
     assert times == sorted(times)
     assert {line.fields["attempt"] for line in lines} == {1}
     assert all("\n" not in show(line) for line in lines)
-
-
-def _logs(deployment: Deployment, run_id: str, wanted: int) -> list[LogLine]:
-    until, lines = time.monotonic() + 10, list[LogLine]()
-    while len(lines) < wanted - 1 and time.monotonic() < until:
-        try:
-            lines = deployment.client.logs(run_id)
-        except UsageError:
-            time.sleep(0.2)
-    return lines

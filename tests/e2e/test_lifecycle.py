@@ -20,7 +20,7 @@ from client.target import find_stage
 from runs.errors import StartFailed
 from runs.failures import FailureDesk
 from tests.conftest import Deployment, deploy
-from tests.e2e.world import await_later_work, keys_under, killing_a_worker, leases
+from tests.e2e.world import await_later_work, await_usage, keys_under, killing_a_worker, leases
 from zoo.registry import get_card
 
 Digits = dict[str, NDArray[Any]]
@@ -85,8 +85,7 @@ def test_a_run_longer_than_the_clients_socket_timeout_is_one_run_with_one_bill(
     assert answer.status == "done"
     assert answer.figures["seconds"] > 0.5
     assert _run_ids(impatient) - before == {answer.run_id}
-    invocations = _eventually(lambda: impatient.bill(answer.run_id).usage.records, lambda records: len(records) == 3)
-    assert len(invocations) == 3
+    assert len(await_usage(deployment, answer.run_id, 3)) == 3
 
 
 def test_a_killed_worker_of_the_only_attempt_is_a_typed_error_within_15_s_and_the_next_request_works(
@@ -171,12 +170,3 @@ def test_a_worker_that_never_starts_is_one_line_with_needed_and_got() -> None:
 
 def _run_ids(client: Client) -> set[str]:
     return {key.split("/")[1] for key in keys_under(client, "runs/")}
-
-
-def _eventually(read: Callable[[], Any], good: Callable[[Any], bool], timeout_s: float = 60) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        value = read()
-        if good(value) or time.monotonic() > deadline:
-            return value
-        time.sleep(0.2)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from client.api import RunFailed
 from tests.conftest import Deployment
-from tests.e2e.world import assert_only_the_result_is_left, killing_a_worker, leases
+from tests.e2e.world import assert_only_the_result_is_left, await_usage, killing_a_worker, leases
 
 Inputs = dict[str, NDArray[Any]]
 
@@ -92,10 +92,7 @@ def test_workers_of_a_run_that_failed_leave_soon(deployment: Deployment, slow_mo
     (name, inputs), run_id = slow_model, uuid.uuid4().hex
     with killing_a_worker(deployment, run_id), pytest.raises(RunFailed) as failure:
         deployment.client.infer(name, inputs, run_id=run_id, channel="object", max_attempts=1)
-    until = time.monotonic() + 20
-    while len(deployment.client.bill(failure.value.run_id).usage.records) < 2 and time.monotonic() < until:
-        time.sleep(0.25)
-    assert len(deployment.client.bill(failure.value.run_id).usage.records) == 2
+    assert len(await_usage(deployment, failure.value.run_id, 2, within_s=20)) == 2
 
 
 def test_two_killed_workers_cost_two_attempts(deployment: Deployment, slow_model: tuple[str, Inputs]) -> None:

@@ -8,17 +8,22 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import boto3
 
 from client.api import Client
+from client.errors import UsageError
+from costs import UsageRecord
 from runs.lease import Lease, held_lanes
 from runs.objects import Objects
 from tests.conftest import Deployment
 
+T = TypeVar("T")
 BUSY_TICKS = 3
+FLUSH_S = 10.0
 Count = Literal[
     "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"
 ]
@@ -111,6 +116,44 @@ def assert_only_the_result_is_left(deployment: Deployment, run_id: str) -> None:
     left = {key.rsplit("/", 1)[1] for key in keys_under(deployment.client, f"runs/{run_id}/")}
     assert left <= {"request.json", "record.json", "input.npz", "output.npz"}
     assert "record.json" in left
+
+
+def await_usage(
+    deployment: Deployment, run_id: str, count: int, workers_only: bool = False, within_s: float = 60.0
+) -> Sequence[UsageRecord]:
+    """Usage lines of a run, once there are `count`: invocations that have ended, with an answer or without."""
+
+    def read() -> Sequence[UsageRecord]:
+        records = deployment.client.bill(run_id).usage.records
+        return [record for record in records if record.rank > 0 or not workers_only]
+
+    return await_logged(deployment, read, count, within_s)
+
+
+def await_logged(
+    deployment: Deployment, read: Callable[[], Sequence[T]], count: int, within_s: float = 60.0
+) -> Sequence[T]:
+    """What `read` finds in the functions' logs, once it is `count`."""
+    began = flushed = time.monotonic()
+    found: Sequence[T] = ()
+    while len(found) < count and time.monotonic() - began < within_s:
+        with contextlib.suppress(UsageError):
+            found = read()
+        if time.monotonic() - flushed > FLUSH_S:
+            _flush_logs(deployment)
+            flushed = time.monotonic()
+        time.sleep(0.1)
+    return found
+
+
+def _flush_logs(deployment: Deployment) -> None:
+    """A line that the emulator reads late stands in the log of the process's next invocation: let there be one."""
+    functions = deployment.client.stage.functions
+    for name in ("infer", "worker"):
+        processes = _processes(deployment, name)
+        with ThreadPoolExecutor(max(1, len(processes))) as pool:
+            for _ in processes:
+                pool.submit(functions.invoke, FunctionName=deployment.client.stage.function(name), Payload=b"{}")
 
 
 def queued(deployment: Deployment) -> int:
