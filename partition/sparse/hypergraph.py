@@ -40,6 +40,11 @@ class LayerGraph:
         return int(self.work.size)
 
     @property
+    def pins(self) -> int:
+        """Units of all nets, each counted with every net."""
+        return sum(net.size for net in self.nets)
+
+    @property
     def key(self) -> bytes:
         """Equal for layers of equal structure."""
         sizes = np.array([net.size for net in self.nets], np.int64)

@@ -111,7 +111,12 @@ def _is_in(weight: SparseWeight, inputs: Rows) -> NDArray[np.bool_]:
 
 def entries_of(weight: SparseWeight, outputs: Rows) -> NDArray[np.int64]:
     """Positions of the stored entries of these columns, column by column."""
-    starts, counts = weight.indptr[:-1][outputs], np.diff(weight.indptr)[outputs]
+    return places_of(weight.indptr, outputs)
+
+
+def places_of(bounds: NDArray[np.int64], slices: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Positions in these slices, one after another; slice i is [bounds[i], bounds[i + 1])."""
+    starts, counts = bounds[:-1][slices], np.diff(bounds)[slices]
     offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
     places: NDArray[np.int64] = np.repeat(starts, counts) + offsets
     return places

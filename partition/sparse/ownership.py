@@ -1,7 +1,8 @@
 """Ownership by hypergraph partitioning: so that little travels, seldom, and every rank multiplies as much.
 
 A layer's outputs are divided by its own hypergraph: whole components first, of several layers in a row where they have
-any, else by Mt-KaHyPar or, without it, by growing. Layers of equal structure are divided once. `runs` then decides
+any, else by Mt-KaHyPar or, without it or where that would take too long, by growing. Layers of equal structure are
+divided once. `runs` then decides
 before which layers ranks exchange; between them each computes what it reads itself. Which part is whose is matched
 with the owners of what a run reads.
 """
@@ -22,6 +23,11 @@ from partition.sparse.layers import alike
 from partition.sparse.matching import best_matching
 from partition.sparse.runs import Problem, Run, Tolerated, choose_runs, joint_parts
 from partition.sparse.weights import Rows, SparseWeight, transposed, without_repeats
+
+# Pins (a unit that reads a net) that Mt-KaHyPar is asked to divide: of one graph at any time, and of all graphs of a
+# chain together. It takes 20 to 80 microseconds for a pin of a random graph, and divides that no better than growing.
+_SMALL_PINS = 1 << 14
+_ALL_PINS = 1 << 20
 
 
 def partitioner_name() -> str:
@@ -63,6 +69,7 @@ def kinds_of(weights: Sequence[SparseWeight]) -> list[Rows]:
 def _parts(weights: Sequence[SparseWeight], workers: int) -> Iterator[Rows]:
     """By layer, the part of each output."""
     known: dict[bytes, Rows] = {}
+    left = _ALL_PINS
     for weight, joint in zip(weights, joint_parts(weights, workers), strict=True):
         if joint is not None:
             yield joint
@@ -70,17 +77,19 @@ def _parts(weights: Sequence[SparseWeight], workers: int) -> Iterator[Rows]:
         graph = layer_graph(weight, workers)
         key = graph.key
         if key not in known:
-            known[key] = _divided(graph, workers)[graph.unit_of]
+            asked = graph.pins <= max(left, _SMALL_PINS)
+            left -= graph.pins
+            known[key] = _divided(graph, workers, asked)[graph.unit_of]
         yield known[key]
 
 
-def _divided(graph: LayerGraph, parts: int) -> Rows:
-    """The part of each unit."""
+def _divided(graph: LayerGraph, parts: int, asked: bool) -> Rows:
+    """The part of each unit; asked: whether by Mt-KaHyPar, if it is installed."""
     whole = whole_components(graph, parts)
     if whole is not None:
         return whole
-    small = graph.units < 2 * parts
-    return grown(graph, parts) if small or mtkahypar.version() is None else mtkahypar.partitioned(graph, parts)
+    grows = not asked or graph.units < 2 * parts or mtkahypar.version() is None
+    return grown(graph, parts) if grows else mtkahypar.partitioned(graph, parts)
 
 
 def _placed(weights: Sequence[SparseWeight], runs: Sequence[Run], workers: int, fixed: Fixed) -> Iterator[Owned]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from client.verify import verify
 from partition import compile_model
-from partition.sparse import mtkahypar, ownership
+from partition.sparse import greedy, mtkahypar, ownership
 from partition.sparse.assignment import Fixed, Owned, contiguous_layers, random_layers
 from partition.sparse.greedy import components, grown, whole_components
 from partition.sparse.hypergraph import LayerGraph, layer_graph
@@ -94,9 +95,9 @@ def test_layers_of_one_structure_are_divided_once(monkeypatch: pytest.MonkeyPatc
     divided: list[bytes] = []
     original = ownership._divided
 
-    def noting(graph: LayerGraph, parts: int) -> NDArray[np.int32]:
+    def noting(graph: LayerGraph, parts: int, asked: bool) -> NDArray[np.int32]:
         divided.append(graph.key)
-        return original(graph, parts)
+        return original(graph, parts, asked)
 
     monkeypatch.setattr(ownership, "_divided", noting)
     partitioned_layers(blocks(), 4, FREE)
@@ -143,6 +144,47 @@ def test_grown_part_follows_what_is_read_together() -> None:
     component = components(graph)
     for part in range(8):
         assert np.unique(component[grown(graph, 8) == part]).size == 1
+
+
+@pytest.mark.parametrize(("pins", "asked"), [(0, 0), (700, 1), (1500, 2), (1 << 20, 4)])
+def test_large_graphs_of_a_chain_are_divided_by_mtkahypar_until_that_is_enough(
+    monkeypatch: pytest.MonkeyPatch, pins: int, asked: int
+) -> None:
+    """Four layers without structure, of some 600 pins each; the others are grown."""
+    counted: list[int] = []
+
+    def noting(graph: LayerGraph, parts: int) -> NDArray[np.int32]:
+        counted.append(graph.pins)
+        return grown(graph, parts)
+
+    monkeypatch.setattr(mtkahypar, "partitioned", noting)
+    monkeypatch.setattr(mtkahypar, "version", lambda: "1")
+    monkeypatch.setattr(ownership, "_SMALL_PINS", 0)
+    monkeypatch.setattr(ownership, "_ALL_PINS", pins)
+    partitioned_layers([from_dense(models.sparse_matrix(100, 100, 6, seed)) for seed in range(4)], 4, FREE)
+    assert len(counted) == asked, counted
+
+
+@pytest.mark.parametrize("parts", [2, 8, 62])
+def test_a_large_layer_is_grown_in_steps_nearly_as_well_as_neuron_by_neuron(
+    monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    rng = np.random.default_rng(1)
+    rows = (rng.integers(0, 512, (8, 4096)) + 512 * np.arange(8)[:, None]).ravel()
+    columns = np.tile(np.arange(4096), 8)
+    graph = layer_graph(from_coordinates((4096, 4096), rows, columns, np.ones(rows.size, np.float32)), parts)
+    label = grown(graph, parts)
+    work = np.bincount(label, graph.work, parts)
+    assert work.max() <= 1.05 * work.mean()
+    assert _cut(graph, label) < 0.9 * _cut(graph, np.arange(4096) * parts // 4096)
+    monkeypatch.setattr(greedy, "_STEPS", 4096)
+    assert _cut(graph, label) < 1.05 * _cut(graph, grown(graph, parts))
+
+
+def _cut(graph: LayerGraph, label: NDArray[np.integer[Any]]) -> int:
+    return sum(
+        int(rows) * (np.unique(label[net]).size - 1) for net, rows in zip(graph.nets, graph.net_rows, strict=True)
+    )
 
 
 @settings(max_examples=60, deadline=None)
