@@ -27,7 +27,7 @@ from partition.sparse.weights import Rows, SparseWeight, transposed, without_rep
 # Pins (a unit that reads a net) that Mt-KaHyPar is asked to divide: of one graph at any time, and of all graphs of a
 # chain together. It takes 20 to 80 microseconds for a pin of a random graph, and divides that no better than growing.
 _SMALL_PINS = 1 << 14
-_ALL_PINS = 1 << 20
+_ALL_PINS = 1 << 18
 
 
 def partitioner_name() -> str:
