@@ -2,9 +2,8 @@
 
 A layer's outputs are divided by its own hypergraph: whole components first, of several layers in a row where they have
 any, else by Mt-KaHyPar or, without it or where that would take too long, by growing. Layers of equal structure are
-divided once. `runs` then decides
-before which layers ranks exchange; between them each computes what it reads itself. Which part is whose is matched
-with the owners of what a run reads.
+divided once. `runs` then decides before which layers ranks exchange; between them each computes what it reads itself.
+Which part is whose is matched with the owners of what a run reads.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ def _parts(weights: Sequence[SparseWeight], workers: int) -> Iterator[Rows]:
         key = graph.key
         if key not in known:
             asked = graph.pins <= max(left, _SMALL_PINS)
-            left -= graph.pins
+            left -= graph.pins if asked else 0
             known[key] = _divided(graph, workers, asked)[graph.unit_of]
         yield known[key]
 
