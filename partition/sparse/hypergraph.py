@@ -7,6 +7,7 @@ layers of the same structure become equal, whatever the numbers of their inputs.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,10 +47,13 @@ class LayerGraph:
 
     @property
     def key(self) -> bytes:
-        """Equal for layers of equal structure."""
+        """Equal for layers of equal structure: a digest, for a chain may have many large ones."""
         sizes = np.array([net.size for net in self.nets], np.int64)
         parts: tuple[NDArray[Any], ...] = (self.unit_of, self.work, sizes, self.net_rows, *self.nets)
-        return b"".join(part.tobytes() for part in parts)
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(part.tobytes())
+        return digest.digest()
 
 
 def layer_graph(weight: SparseWeight, parts: int) -> LayerGraph:
