@@ -18,9 +18,8 @@ _STEPS = 1024
 
 def components(graph: LayerGraph) -> Rows:
     """The component of each unit, numbered by its first unit."""
-    pins, bounds = _joined_nets(graph)
-    sizes = np.diff(bounds)
-    return connected(np.repeat(pins[bounds[:-1]], sizes), pins, graph.units)
+    firsts = graph.members[graph.bounds[:-1]]
+    return connected(np.repeat(firsts, np.diff(graph.bounds)), graph.members, graph.units)
 
 
 def whole_components(graph: LayerGraph, parts: int) -> Rows | None:
@@ -49,7 +48,7 @@ def grown(graph: LayerGraph, parts: int) -> Rows:
 
 
 def _largest(values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Where the largest values are, from the largest on; of equal ones the first."""
+    """Where the largest values are, from the largest on; of equal ones that are found the first."""
     if count == 1:
         return np.array([values.argmax()])
     near = np.argpartition(-values, min(count, values.size) - 1)[:count]
@@ -64,30 +63,22 @@ class _Pins:
     """
 
     def __init__(self, graph: LayerGraph) -> None:
-        self._pins, self._bounds = _joined_nets(graph)
-        self._rows = graph.net_rows
-        sizes = np.diff(self._bounds)
-        self._nets = np.repeat(np.arange(sizes.size), sizes)[np.argsort(self._pins, kind="stable")]
-        self._of_unit = np.concatenate([[0], np.cumsum(np.bincount(self._pins, minlength=graph.units))])
+        self._graph, self._sizes = graph, np.diff(graph.bounds)
+        self._nets = np.repeat(np.arange(self._sizes.size), self._sizes)[np.argsort(graph.members, kind="stable")]
+        self._of_unit = np.concatenate([[0], np.cumsum(np.bincount(graph.members, minlength=graph.units))])
         self._alone = np.zeros(graph.units, np.int64)
-        np.subtract.at(self._alone, self._pins, np.repeat(self._rows, sizes))
+        np.subtract.at(self._alone, graph.members, np.repeat(graph.net_rows, self._sizes))
         self.forget()
 
     def forget(self) -> None:
         """Begin a new part."""
         self.score = self._alone.copy()
-        self._touched = np.zeros(self._rows.size, np.bool_)
+        self._touched = np.zeros(self._sizes.size, np.bool_)
 
     def touch(self, units: NDArray[np.int64]) -> None:
         """The part has these units now, and reads their inputs."""
         nets = np.unique(self._nets[places_of(self._of_unit, units)])
         nets = nets[~self._touched[nets]]
         self._touched[nets] = True
-        rows = np.repeat(2 * self._rows[nets], np.diff(self._bounds)[nets])
-        np.add.at(self.score, self._pins[places_of(self._bounds, nets)], rows)
-
-
-def _joined_nets(graph: LayerGraph) -> tuple[Rows, NDArray[np.int64]]:
-    """The units of all nets, one net after another, and the bounds of each."""
-    bounds = np.concatenate([[0], np.cumsum([net.size for net in graph.nets], dtype=np.int64)])
-    return np.concatenate([np.empty(0, np.int32), *graph.nets]), bounds
+        rows = np.repeat(2 * self._graph.net_rows[nets], self._sizes[nets])
+        np.add.at(self.score, self._graph.members[places_of(self._graph.bounds, nets)], rows)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,20 +41,26 @@ class LayerGraph:
         """Number of vertices."""
         return int(self.work.size)
 
+    @cached_property
+    def members(self) -> Rows:
+        """[pins] the units of all nets, one net after another."""
+        return np.concatenate([np.empty(0, np.int32), *self.nets])
+
+    @cached_property
+    def bounds(self) -> NDArray[np.int64]:
+        """[nets + 1] net i is members[bounds[i] : bounds[i + 1]]."""
+        return np.concatenate([[0], np.cumsum([net.size for net in self.nets], dtype=np.int64)])
+
     @property
     def pins(self) -> int:
         """Units of all nets, each counted with every net."""
-        return sum(net.size for net in self.nets)
+        return int(self.members.size)
 
     @property
     def key(self) -> bytes:
         """Equal for layers of equal structure: a digest, for a chain may have many large ones."""
-        sizes = np.array([net.size for net in self.nets], np.int64)
-        parts: tuple[NDArray[Any], ...] = (self.unit_of, self.work, sizes, self.net_rows, *self.nets)
-        digest = hashlib.sha256()
-        for part in parts:
-            digest.update(part.tobytes())
-        return digest.digest()
+        parts: tuple[NDArray[Any], ...] = (self.unit_of, self.work, self.bounds, self.net_rows, self.members)
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).digest()
 
 
 def layer_graph(weight: SparseWeight, parts: int) -> LayerGraph:

@@ -116,7 +116,8 @@ def entries_of(weight: SparseWeight, outputs: Rows) -> NDArray[np.int64]:
 
 def places_of(bounds: NDArray[np.int64], slices: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """Positions in these slices, one after another; slice i is [bounds[i], bounds[i + 1])."""
-    starts, counts = bounds[:-1][slices], np.diff(bounds)[slices]
+    starts = bounds[slices]
+    counts = bounds[slices + 1] - starts
     offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
     places: NDArray[np.int64] = np.repeat(starts, counts) + offsets
     return places

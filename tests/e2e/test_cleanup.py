@@ -13,14 +13,7 @@ from numpy.typing import NDArray
 
 from client.api import RunFailed
 from tests.conftest import Deployment
-from tests.e2e.world import (
-    assert_only_the_result_is_left,
-    await_queued,
-    await_usage,
-    keys_under,
-    leases,
-    queued,
-)
+from tests.e2e.world import assert_only_the_result_is_left, await_queued, await_usage, keys_under, leases, queued
 
 Inputs = dict[str, NDArray[Any]]
 WORKERS = 2
